@@ -1,0 +1,154 @@
+"""Alerts into the graph: objects, detections, classifications, cross-matches and the ledger, in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.connection import Connection
+from graph.model import Survey
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+TextArray = NDArray[np.object_]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AlertRows:
+    """n detections of one survey, ready for the graph; NaN and empty text become null.
+
+    ``object_key`` is ``survey:object_id``, ``detection_key`` is ``survey:detection_id``; ``source`` says which message
+    brought the detection (``topic/partition/offset``), so that a replayed message is told from a second delivery.
+    """
+
+    survey: Survey
+    object_id: TextArray
+    detection_id: IntArray
+    source: TextArray
+    ra_deg: FloatArray
+    dec_deg: FloatArray
+    healpix29: IntArray
+    midpoint_mjd_tai: FloatArray
+    first_midpoint_mjd_tai: FloatArray
+    last_limit_mjd_tai: FloatArray
+    n_detections: IntArray
+    band: TextArray
+    psf_flux_njy: FloatArray
+    psf_flux_err_njy: FloatArray
+    mag_ab: FloatArray
+    reliability: FloatArray
+    top_class: TextArray
+    class_probability: FloatArray
+    std: FloatArray
+    n_points: IntArray
+
+    def __len__(self) -> int:
+        """Return the number of detections."""
+        return len(self.object_id)
+
+    def keys(self) -> list[str]:
+        """Return the object_key of each row."""
+        return [f"{self.survey.value}:{name}" for name in self.object_id]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MatchRows:
+    """m cross-matches; ``row`` points into the `AlertRows` written with them."""
+
+    row: IntArray
+    catalog: TextArray
+    name: TextArray
+    object_type: TextArray
+    source_ra_deg: FloatArray
+    source_dec_deg: FloatArray
+    separation_arcsec: FloatArray
+    probability: FloatArray
+
+
+def nullable(column: NDArray[np.generic]) -> list[object]:
+    """Return a column as a list in which NaN and empty text are None."""
+    values = column.astype(object)
+    if column.dtype.kind == "f":
+        values[np.isnan(column.astype(np.float64))] = None
+    elif column.dtype.kind == "O":
+        values[values == ""] = None
+    return values.tolist()
+
+
+class AlertStore:
+    """Writes what the alert stream found; every call may be repeated without changing the outcome."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def write(self, rows: AlertRows, matches: MatchRows, classifier: str, version: str) -> BoolArray:
+        """Write one batch in one transaction.
+
+        Returns
+        -------
+        (n,) True where another message had brought the same detection before.
+        """
+        duplicates = np.zeros(len(rows), dtype=np.bool_)
+        if not len(rows):
+            return duplicates
+        # One order for all writers: two transactions that lock the same objects in the same order cannot deadlock.
+        keys = rows.keys()
+        order = np.argsort(np.array(keys, dtype=np.str_), kind="stable")
+        ordered_keys = [keys[i] for i in order]
+        columns = {
+            column.name: nullable(getattr(rows, column.name)[order])
+            for column in fields(rows)
+            if column.name != "survey"
+        }
+        detections = [f"{rows.survey.value}:{number}" for number in rows.detection_id[order].tolist()]
+        statements: list[tuple[str, Mapping[str, object]]] = [
+            (
+                "write_alerts",
+                {"survey": rows.survey.value, "object_key": ordered_keys, "detection_key": detections, **columns},
+            )
+        ]
+        classified = [place for place, name in enumerate(columns["top_class"]) if name is not None]
+        if classified:
+            wanted = ("top_class", "class_probability", "std", "n_points", "midpoint_mjd_tai")
+            picked = {name: [columns[name][place] for place in classified] for name in wanted}
+            statements.append(
+                (
+                    "write_classifications",
+                    {
+                        "classifier": classifier,
+                        "version": version,
+                        "object_key": [ordered_keys[p] for p in classified],
+                        **picked,
+                    },
+                )
+            )
+        if len(matches.row):
+            statements.append(("write_matches", _match_parameters(keys, matches)))
+        answer = self._connection.write_all(statements)[0]
+        duplicates[order[answer[0]["duplicates"]]] = True
+        return duplicates
+
+    def write_ledger(self, entries: Sequence[Mapping[str, object]]) -> None:
+        """Set the ledger entries of one micro-batch; see ``write_ledger.cypher``."""
+        if not entries:
+            return
+        wanted = ("topic", "partition", "offset_from", "offset_until")
+        spans = {tuple(entry[name] for name in wanted) for entry in entries}
+        self._connection.write(
+            "write_ledger",
+            rows=[dict(entry) for entry in entries],
+            spans=[dict(zip(wanted, span, strict=True)) for span in sorted(spans, key=str)],
+        )
+
+
+def _match_parameters(keys: list[str], matches: MatchRows) -> dict[str, object]:
+    order = np.argsort(matches.row, kind="stable")
+    columns = {
+        field.name: nullable(getattr(matches, field.name)[order]) for field in fields(matches) if field.name != "row"
+    }
+    sources = [f"{catalog}:{name}" for catalog, name in zip(columns["catalog"], columns["name"], strict=True)]
+    return {"object_key": [keys[i] for i in matches.row[order].tolist()], "source_key": sources, **columns}

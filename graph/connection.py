@@ -1,0 +1,103 @@
+"""The door to Neo4j: one driver for each process, one way to run statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from neo4j import Driver, GraphDatabase, NotificationMinimumSeverity
+from neo4j.exceptions import AuthError, ClientError, DriverError, Neo4jError
+
+from graph.config import GraphSettings
+from graph.errors import ConfigurationError, StoreError
+from graph.schema import schema_statements
+from graph.statements import statement
+
+Row = dict[str, Any]
+"""One record as the driver returns it."""
+
+
+def open_driver(settings: GraphSettings) -> Driver:
+    """Return a driver; the connection itself is made at the first statement.
+
+    Raises
+    ------
+    ConfigurationError : the address or the login is unusable.
+    """
+    if not settings.uri:
+        raise ConfigurationError(
+            "HELIOGRAPH_GRAPH__URI is empty and no embedded Neo4j is running: try 'heliograph up'."
+        )
+    auth = (settings.user, settings.password.get_secret_value()) if settings.user else None
+    try:
+        return GraphDatabase.driver(
+            settings.uri,
+            auth=auth,
+            connection_timeout=settings.connection_timeout_s,
+            notifications_min_severity=NotificationMinimumSeverity.OFF,
+        )
+    except (DriverError, ValueError) as error:
+        raise ConfigurationError(f"HELIOGRAPH_GRAPH__URI or its login is wrong: {error}.") from error
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn the driver's errors into ours."""
+    try:
+        yield
+    except AuthError as error:
+        raise ConfigurationError(f"Neo4j refuses the login of HELIOGRAPH_GRAPH__USER: {error.message}.") from error
+    except ClientError as error:
+        raise StoreError(f"Neo4j refused a statement: {error.message}") from error
+    except (Neo4jError, DriverError) as error:
+        raise StoreError(f"Neo4j could not be reached or gave up: {error}") from error
+
+
+class Connection:
+    """Runs the statements of ``graph/queries`` in retried transactions."""
+
+    def __init__(self, driver: Driver, database: str = "neo4j") -> None:
+        self._driver = driver
+        self._database = database
+
+    @classmethod
+    def open(cls, settings: GraphSettings) -> Connection:
+        """Open a driver and keep it."""
+        return cls(open_driver(settings), settings.database)
+
+    def close(self) -> None:
+        """Close the driver."""
+        self._driver.close()
+
+    def create_schema(self) -> None:
+        """Create the constraints and indexes that are missing and wait until they serve."""
+        with store_errors(), self._driver.session(database=self._database) as session:
+            for text in schema_statements():
+                session.run(text).consume()
+            session.run("CALL db.awaitIndexes(60)").consume()
+
+    def write(self, name: str, **parameters: object) -> list[Row]:
+        """Run a writing statement in one transaction, retried while the failure is transient."""
+        return self.write_all([(name, parameters)])[0]
+
+    def write_all(self, statements: list[tuple[str, Mapping[str, object]]]) -> list[list[Row]]:
+        """Run several writing statements in one transaction; all or none take effect."""
+
+        def work(transaction: Any) -> list[list[Row]]:  # noqa: ANN401 - the driver's type is not generic
+            return [
+                [record.data() for record in transaction.run(statement(name), dict(given))]
+                for name, given in statements
+            ]
+
+        with store_errors(), self._driver.session(database=self._database) as session:
+            return session.execute_write(work)
+
+    def read(self, name: str, **parameters: object) -> list[Row]:
+        """Run a reading statement."""
+
+        def work(transaction: Any) -> list[Row]:  # noqa: ANN401 - likewise
+            return [record.data() for record in transaction.run(statement(name), parameters)]
+
+        with store_errors(), self._driver.session(database=self._database) as session:
+            return session.execute_read(work)

@@ -1,0 +1,62 @@
+"""Objects in columns: what the coordinator needs to know of many objects at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.model import Survey
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+TextArray = NDArray[np.object_]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ObjectColumns:
+    """n objects; row i of every column is the same object. Absent is NaN, -1 or an empty string.
+
+    Raises
+    ------
+    ValueError : the columns are not of one length.
+    """
+
+    survey: TextArray
+    """(n,) value of `graph.model.Survey`, e.g. ``ztf``."""
+    object_id: TextArray
+    """(n,) the survey's own identifier."""
+    ra_deg: FloatArray
+    """(n,) [deg, ICRS]."""
+    dec_deg: FloatArray
+    """(n,) [deg, ICRS]."""
+    first_midpoint_mjd_tai: FloatArray
+    """(n,) middle of the exposure of the first detection [d, TAI]."""
+    last_limit_mjd_tai: FloatArray
+    """(n,) newest visit before the first detection that saw nothing [d, TAI]; NaN when there is none."""
+    latest_mag: FloatArray
+    """(n,) AB magnitude of the newest positive detection; NaN when there is none."""
+    top_class: TextArray
+    """(n,) name of the most probable class; empty when no classifier spoke."""
+    class_probability: FloatArray
+    """(n,) probability of that class; NaN when no classifier spoke."""
+    n_detections: IntArray
+    """(n,) detections so far; -1 when unknown."""
+
+    def __post_init__(self) -> None:
+        """Refuse columns of different lengths."""
+        if len({getattr(self, column.name).shape for column in fields(self)}) != 1 or self.ra_deg.ndim != 1:
+            raise ValueError("the columns of objects are not of one length")
+
+    def __len__(self) -> int:
+        """Return the number of objects."""
+        return len(self.ra_deg)
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> ObjectColumns:
+        """Return the objects of the given rows."""
+        return ObjectColumns(**{column.name: getattr(self, column.name)[rows] for column in fields(self)})
+
+    def key(self, row: int) -> tuple[Survey, str]:
+        """Return survey and identifier of one object."""
+        return Survey(self.survey[row]), str(self.object_id[row])

@@ -1,0 +1,13 @@
+// Merge cross-matches of objects with catalogue sources, as columns; see graph.writer.MatchRows.
+// Result: none. Indexes: unique keys of Object and CatalogSource.
+UNWIND range(0, size($object_key) - 1) AS i
+MATCH (o:Object {object_key: $object_key[i]})
+MERGE (s:CatalogSource {source_key: $source_key[i]})
+  ON CREATE SET
+    s.catalog = $catalog[i],
+    s.name = $name[i],
+    s.ra_deg = $source_ra_deg[i],
+    s.dec_deg = $source_dec_deg[i],
+    s.object_type = $object_type[i]
+MERGE (o)-[m:MATCHES]->(s)
+SET m.separation_arcsec = $separation_arcsec[i], m.probability = $probability[i]

@@ -1,0 +1,272 @@
+"""What a reader of the graph gets back: one frozen value for each thing that is stored.
+
+Field names are the graph's property names, see `graph.model` for their meaning and unit. Times of notices are aware
+UTC datetimes; times of detections are ``*_mjd_tai`` [d]. Null in the graph is None here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from graph.model import AlertTense, CoincidenceState, EventState, Messenger, ScienceCase, Survey, Term
+
+ItemT = TypeVar("ItemT")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[ItemT]):
+    """Some items of a longer sequence, and where the rest begins."""
+
+    items: tuple[ItemT, ...]
+    next_cursor: str | None
+    """Opaque; None when nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectView:
+    """An object of one survey."""
+
+    object_key: str
+    survey: Survey
+    object_id: str
+    ra_deg: float
+    dec_deg: float
+    healpix29: int
+    first_midpoint_mjd_tai: float
+    last_midpoint_mjd_tai: float
+    last_limit_mjd_tai: float | None
+    latest_mag: float | None
+    latest_band: str | None
+    top_class: str | None
+    class_probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionView:
+    """One difference-image measurement."""
+
+    detection_key: str
+    survey: Survey
+    detection_id: int
+    midpoint_mjd_tai: float
+    band: str
+    psf_flux_njy: float | None
+    psf_flux_err_njy: float | None
+    mag_ab: float | None
+    ra_deg: float
+    dec_deg: float
+    reliability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationView:
+    """What one classifier said of an object."""
+
+    class_name: str
+    classifier: str
+    version: str
+    probability: float
+    std: float | None
+    n_points: int | None
+    midpoint_mjd_tai: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchView:
+    """A catalogue entry at an object's place."""
+
+    source_key: str
+    catalog: str
+    name: str
+    ra_deg: float
+    dec_deg: float
+    object_type: str | None
+    separation_arcsec: float
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizationView:
+    """Where an event is, without the sky map's bytes."""
+
+    localization_id: str
+    kind: str
+    """``circle``, ``ellipse`` or ``skymap``."""
+    ra_deg: float | None
+    dec_deg: float | None
+    error_radius_deg: float | None
+    containment_probability: float | None
+    area_90_deg2: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeView:
+    """One notice of an event, without its body."""
+
+    notice_id: str
+    mission: str
+    instrument: str
+    messenger: Messenger
+    notice_type: str
+    alert_type: str
+    alert_tense: AlertTense
+    event_id: str
+    record_number: int | None
+    trigger_time: datetime | None
+    alert_time: datetime | None
+    localization: LocalizationView | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """An event as of its latest revision, with the localization that stands."""
+
+    event_key: str
+    mission: str
+    event_id: str
+    event_names: tuple[str, ...]
+    messenger: Messenger
+    trigger_time: datetime | None
+    state: EventState
+    alert_tense: AlertTense
+    revision: int
+    far_hz: float | None
+    p_astro: float | None
+    classification: Mapping[str, float]
+    is_astrophysical_burst: bool
+    instrument: str | None
+    """Of the newest notice."""
+    notice_type: str | None
+    """Of the newest notice."""
+    n_notices: int
+    n_open_coincidences: int
+    localization: LocalizationView | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventDetailView:
+    """An event with all its notices, oldest first."""
+
+    event: EventView
+    notices: tuple[NoticeView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoincidenceView:
+    """An object-event pair as stored."""
+
+    object_key: str
+    event_key: str
+    delta_t_s: float
+    credible_level: float
+    separation_deg: float | None
+    p_chance: float
+    joint_far_hz: float
+    log_bayes_factor: float
+    terms: tuple[Term, ...]
+    state: CoincidenceState
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """An object that coincides with the event asked for."""
+
+    coincidence: CoincidenceView
+    object: ObjectView
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEventView:
+    """An event that the object asked for coincides with."""
+
+    coincidence: CoincidenceView
+    event: EventView
+
+
+@dataclass(frozen=True, slots=True)
+class ListSummaryView:
+    """One version of a follow-up list, without its targets."""
+
+    list_key: str
+    case: ScienceCase
+    version: int
+    list_id: str
+    n_targets: int
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """A ranked entry of a follow-up list, as it stood when the list was made."""
+
+    rank: int
+    target_key: str
+    survey: Survey
+    object_id: str
+    ra_deg: float
+    dec_deg: float
+    score: float
+    terms: tuple[Term, ...]
+    p_chance: float | None
+    joint_far_hz: float | None
+    top_class: str | None
+    class_probability: float | None
+    latest_mag: float | None
+    event_key: str | None
+    event_state: EventState | None
+    """State of that event now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListView:
+    """A follow-up list with its first targets, best first."""
+
+    summary: ListSummaryView
+    targets: tuple[TargetView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoincidenceCounts:
+    """Numbers of pairs in the graph."""
+
+    open: int
+    withdrawn: int
+    joint_events: int
+    """Event-event pairs of different messengers."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerNight:
+    """What became of one survey's alerts in one night, summed over all batches."""
+
+    survey: Survey
+    night: int
+    """Date of the night as yyyymmdd, UTC."""
+    received: int
+    loaded: int
+    duplicates: int
+    dead: int
+    filtered: Mapping[str, int]
+    """Number for each reason."""
+    dead_reasons: Mapping[str, int]
+    """Number for each reason; they sum to ``dead``."""
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every alert received is in exactly one place."""
+        return self.received == self.loaded + self.duplicates + self.dead + sum(self.filtered.values())
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRows:
+    """The answer to a query that somebody typed."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+    """JSON-ready values: maps, lists, text, numbers, booleans and None."""
+    truncated: bool
+    """Whether there was more than the limit of rows."""
