@@ -1,0 +1,356 @@
+"""ZTF packets of a night: one Avro object container file for each alert, as the survey sends them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.times import MJD_ZERO_JD, SECONDS_PER_DAY, mjd_tai_to_utc
+from ingest.alerts.columns import AB_ZERO_POINT_NJY_MAG
+from ingest.alerts.container import write_varint
+from ingest.simulate import ztf_schema
+from ingest.simulate.avro import (
+    NULL_INT,
+    Column,
+    Encoded,
+    array_column,
+    bytes_column,
+    encode_records,
+    record_column,
+    text_column,
+)
+from ingest.simulate.hashing import stable_random
+from ingest.simulate.light_curves import SourceClass, njy_to_magnitude
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ingest.simulate.cutouts import StampTriple
+    from ingest.simulate.histories import Histories
+    from ingest.simulate.observe import Observed
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+TextArray = NDArray[np.bytes_]
+
+EXPOSURE_S = 30.0
+"""Length of an exposure [s]; ``jd`` is its beginning. Bellm et al. 2019, doi:10.1088/1538-3873/aaecbe."""
+
+NIGHT_ZERO_JD = 2457754.5
+"""Julian date from which ZTF counts nights: 2017-01-01 UTC."""
+
+ZERO_POINT_MAG = 26.3
+"""Typical zero point of an image [mag]; r band of the public stream."""
+
+MAGNITUDE_ERROR = 1.0857362
+"""sigma(m) / (sigma(F) / F) [mag]: 2.5 / ln 10."""
+
+CHUNK_ALERTS = 512
+"""Alerts encoded at a time: about 30 MB of packets."""
+
+_SYNC = bytes(range(16))
+"""Sync marker of our files; any 16 bytes will do, Avro 1.11 specification, object container files."""
+
+_ABSENT = -999.0
+"""ZTF's own sentinel in ``ssdistnr`` and ``ssmagnr``."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ZtfNight:
+    """All alerts of a night, with their identifiers; packets are encoded when iterated."""
+
+    seen: Observed
+    histories: Histories
+    stamps: list[StampTriple]
+    jd: FloatArray
+    """(p,) start of the exposure [d, UTC]."""
+    pid: IntArray
+    """(p,) identifier of the processed image."""
+    candid: IntArray
+    """(p,) identifier of the detection, `NULL_INT` for an upper limit."""
+    object_id: TextArray
+    """(n,) identifier of each source."""
+    alert_points: IntArray
+    """(a,) points of the alerts, in order of time."""
+
+    def __len__(self) -> int:
+        """Return the number of alerts."""
+        return len(self.alert_points)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the packets in order of time."""
+        for begin in range(0, len(self), CHUNK_ALERTS):
+            yield from _encode(self.select(np.arange(begin, min(begin + CHUNK_ALERTS, len(self)))), begin)
+
+    def select(self, alerts: IntArray) -> ZtfNight:
+        """Return some of the alerts with their sources only."""
+        chosen = self.alert_points[alerts]
+        rows = np.unique(self.seen.source[chosen])
+        points = self.seen.points_of(rows)
+        return replace(
+            self,
+            seen=self.seen.select(rows),
+            histories=self.histories.select(rows, points),
+            jd=self.jd[points],
+            pid=self.pid[points],
+            candid=self.candid[points],
+            object_id=self.object_id[rows],
+            # The chosen points are still in the order of the table.
+            alert_points=np.searchsorted(points, chosen),
+        )
+
+
+def make_ztf_night(seen: Observed, histories: Histories, stamps: list[StampTriple]) -> ZtfNight:
+    """Give every detection and source the identifiers that ZTF would.
+
+    Raises
+    ------
+    ValueError : one image has more detections than its counter can number.
+    """
+    midpoint_utc = mjd_tai_to_utc(seen.midpoint_mjd_tai)
+    jd = np.round(midpoint_utc - 0.5 * EXPOSURE_S / SECONDS_PER_DAY + MJD_ZERO_JD, 7)
+    readout = (64.0 * stable_random(seen.sources.phase, 5.0)).astype(np.int64)[seen.source]
+    # The identifier of an image: night, hundred thousandths of the day, quadrant, and 15 for the difference image.
+    pid = np.floor((jd - NIGHT_ZERO_JD) * 1e5).astype(np.int64) * 10_000 + readout * 100 + 15
+    series = np.where(seen.flux_njy > 0.0, 15_000, 10_000)
+    rows = np.flatnonzero(seen.detected)
+    group = pid[rows] * 2 + (series[rows] == 15_000)
+    order = np.argsort(group, kind="stable")
+    sorted_group = group[order]
+    rank = np.empty(len(rows), dtype=np.int64)
+    rank[order] = np.arange(len(rows)) - np.searchsorted(sorted_group, sorted_group)
+    if len(rank) and rank.max() > 4_999:
+        raise ValueError("too many alerts for so few exposures: make the night longer")
+    candid = np.full(len(pid), NULL_INT, dtype=np.int64)
+    candid[rows] = pid[rows] * 1_000_000 + series[rows] + rank
+    return ZtfNight(seen, histories, stamps, jd, pid, candid, _object_ids(histories), seen.alert_points)
+
+
+def _object_ids(histories: Histories) -> TextArray:
+    """Return ``ZTF``, the year of the first detection and seven letters that count the sources."""
+    days = np.floor(mjd_tai_to_utc(histories.first_mjd_tai) - 40587.0).astype("datetime64[D]")
+    year = days.astype("datetime64[Y]").astype(np.int64) + 1970
+    number = np.arange(len(year), dtype=np.int64) + 26**6
+    letters = (number[:, None] // 26 ** np.arange(6, -1, -1, dtype=np.int64)) % 26 + ord("a")
+    digits = np.stack([year // 10 % 10, year % 10], axis=1) + ord("0")
+    prefix = np.tile(np.frombuffer(b"ZTF", dtype=np.uint8), (len(year), 1))
+    columns = np.concatenate([prefix, digits.astype(np.uint8), letters.astype(np.uint8)], axis=1)
+    return np.ascontiguousarray(columns).view("S12")[:, 0]
+
+
+def _encode(night: ZtfNight, begin: int) -> Iterator[bytes]:
+    """Yield the packets of a few alerts; the points of their sources are encoded once each."""
+    seen, alerts = night.seen, night.alert_points
+    points, rows = np.arange(len(seen.visit)), np.arange(len(alerts))
+    history = encode_records(ztf_schema.PRV_CANDIDATE, len(points), _detection_columns(night, points))
+    forced = encode_records(ztf_schema.FP_HIST, len(points), _forced_columns(night))
+    candidate = encode_records(ztf_schema.CANDIDATE, len(alerts), _candidate_columns(night, alerts))
+    stamp = (rows + begin) % len(night.stamps)
+    first = seen.point_start[seen.source[alerts]]
+    # A new object without any visit behind it has null, not an empty list.
+    behind = np.where(alerts > first, first, -1)
+    values: dict[str, Column] = {
+        "schemavsn": ztf_schema.ZTF_SCHEMA_VERSION,
+        "publisher": "Heliograph simulation",
+        "objectId": text_column(night.object_id, seen.source[alerts]),
+        "candid": night.candid[alerts],
+        "candidate": record_column(candidate, rows),
+        "prv_candidates": array_column(history, behind, alerts),
+        "fp_hists": array_column(forced, behind, alerts),
+    }
+    for field, place, suffix in (
+        ("cutoutScience", 0, b"_targ_sci.fits.gz"),
+        ("cutoutTemplate", 1, b"_ref.fits.gz"),
+        ("cutoutDifference", 2, b"_targ_scimref.fits.gz"),
+    ):
+        name = np.char.add(np.char.add(b"candid", night.candid[alerts].astype("S19")), suffix)
+        pool = [triple[place] for triple in night.stamps]
+        cutout = encode_records(
+            ztf_schema.CUTOUT, len(alerts), {"fileName": text_column(name), "stampData": bytes_column(pool, stamp)}
+        )
+        values[field] = record_column(cutout, rows)
+    yield from _files(encode_records(ztf_schema.ALERT, len(alerts), values))
+
+
+def _files(packets: Encoded) -> Iterator[bytes]:
+    """Wrap each record as an object container file of one block with one record."""
+    schema = ztf_schema.schema_json()
+    metadata = b"".join(write_varint(len(part)) + part for part in (b"avro.schema", schema, b"avro.codec", b"null"))
+    header = b"Obj\x01" + write_varint(2) + metadata + b"\x00" + _SYNC + write_varint(1)
+    data = packets.view()
+    for start, stop in zip(packets.offsets[:-1].tolist(), packets.offsets[1:].tolist(), strict=True):
+        yield b"".join((header, write_varint(stop - start), data[start:stop], _SYNC))
+
+
+def _image_columns(night: ZtfNight, points: IntArray) -> dict[str, Column]:
+    """Return the fields that describe the image of a point."""
+    seen, visit = night.seen, night.seen.visit[points]
+    readout = night.pid[points] // 100 % 100
+    return {
+        "jd": night.jd[points],
+        "fid": seen.schedule.band[visit],
+        "pid": night.pid[points],
+        "diffmaglim": njy_to_magnitude(seen.schedule.limit_njy)[visit],
+        "programid": 1,
+        "rcid": readout,
+        "field": 200 + seen.schedule.field[visit] % 700,
+        "magzpsci": ZERO_POINT_MAG + 0.05 * (stable_random(readout.astype(np.float64), visit) - 0.5),
+        "magzpsciunc": 4e-6,
+        "magzpscirms": 0.03,
+        "clrcoeff": -0.05,
+        "clrcounc": 6e-6,
+    }
+
+
+def _detection_columns(night: ZtfNight, points: IntArray) -> dict[str, Column]:
+    """Return the fields that a detection has in the alert and in the history; null for upper limits."""
+    seen, histories = night.seen, night.histories
+    detected, source = seen.detected[points], seen.source[points]
+    flux, error = np.abs(seen.flux_njy[points]), seen.error_njy[points]
+    phase, visit = seen.sources.phase[source], seen.visit[points]
+    chance = stable_random(phase, visit)
+    wobble_deg = 0.08 / 3600.0
+
+    def of_detection(values: FloatArray) -> FloatArray:
+        return np.where(detected, values, np.nan)
+
+    magnitude = njy_to_magnitude(flux)
+    bogus = seen.sources.is_of(SourceClass.BOGUS)[source]
+    position = 2.0 * (stable_random(phase, visit + 0.25) - 0.5), 2.0 * (stable_random(phase, visit + 0.75) - 0.5)
+    dec = seen.sources.dec_deg[source] + wobble_deg * position[1]
+    ra = np.mod(seen.sources.ra_deg[source] + wobble_deg * position[0] / np.cos(np.radians(dec)), 360.0)
+    sign = np.where(detected, (seen.flux_njy[points] > 0.0).astype(np.int64), -1)
+    return {
+        **_image_columns(night, points),
+        "programpi": "Kulkarni",
+        "candid": night.candid[points],
+        "isdiffpos": text_column(np.array([b"f", b"t"]), sign),
+        "tblid": np.where(detected, night.candid[points] % 5_000, NULL_INT),
+        "nid": night.pid[points] // 1_000_000_000,
+        "xpos": of_detection(50.0 + 2900.0 * stable_random(phase, 7.0)),
+        "ypos": of_detection(50.0 + 2900.0 * stable_random(phase, 8.0)),
+        "ra": of_detection(ra),
+        "dec": of_detection(dec),
+        "magpsf": of_detection(magnitude),
+        "sigmapsf": of_detection(MAGNITUDE_ERROR * error / flux),
+        "chipsf": of_detection(0.5 + chance),
+        "magap": of_detection(magnitude + 0.1 * (chance - 0.5)),
+        "sigmagap": of_detection(2.0 * error / flux),
+        "distnr": of_detection(histories.neighbour_arcsec[source]),
+        "magnr": of_detection(_reference_mag(seen)[source]),
+        "sigmagnr": of_detection(np.full(len(points), 0.03)),
+        "chinr": of_detection(0.5 + chance),
+        "sharpnr": of_detection(0.1 * (chance - 0.5)),
+        "sky": of_detection(chance - 0.5),
+        "magdiff": of_detection(0.1 * (chance - 0.5)),
+        "fwhm": of_detection(1.5 + 2.0 * chance),
+        "classtar": of_detection(np.where(bogus, 0.4 * chance, 0.8 + 0.2 * chance)),
+        "mindtoedge": of_detection(np.full(len(points), 50.0)),
+        "magfromlim": of_detection(njy_to_magnitude(seen.schedule.limit_njy)[visit] - magnitude),
+        "seeratio": of_detection(1.0 + chance),
+        "aimage": of_detection(0.7 + 0.3 * chance),
+        "bimage": of_detection(0.6 + 0.3 * chance),
+        "elong": of_detection(1.05 + np.where(bogus, 0.8, 0.2) * chance),
+        "nneg": np.where(detected, np.where(bogus, 8, 2), NULL_INT),
+        "nbad": np.where(detected, 0, NULL_INT),
+        "rb": of_detection(np.where(bogus, 0.1 + 0.4 * chance, 0.55 + 0.45 * chance)),
+        "sumrat": of_detection(np.where(bogus, 0.5 + 0.4 * chance, 0.95 + 0.05 * chance)),
+        "magapbig": of_detection(magnitude),
+        "sigmagapbig": of_detection(2.5 * error / flux),
+        "ranr": of_detection(seen.sources.ra_deg[source]),
+        "decnr": of_detection(seen.sources.dec_deg[source]),
+        "scorr": of_detection(flux / error),
+        "rbversion": "t17_f5_c3",
+    }
+
+
+def _reference_mag(seen: Observed) -> FloatArray:
+    """Return the magnitude of what the reference image shows at each source."""
+    return np.clip(njy_to_magnitude(seen.sources.peak_njy), 12.0, 22.5)
+
+
+def _candidate_columns(night: ZtfNight, points: IntArray) -> dict[str, Column]:
+    """Return the fields of the detection that triggered an alert."""
+    seen, histories = night.seen, night.histories
+    source = seen.source[points]
+    phase, body = seen.sources.phase[source], seen.sources.body[source]
+    moving = body >= 0
+    bogus = seen.sources.is_of(SourceClass.BOGUS)[source]
+    chance = stable_random(phase, seen.visit[points] + 0.5)
+    first_jd = mjd_tai_to_utc(histories.first_mjd_tai[source]) - 0.5 * EXPOSURE_S / SECONDS_PER_DAY + MJD_ZERO_JD
+    score, distance = histories.neighbour_score[source], histories.neighbour_arcsec[source]
+    neighbour_mag = _reference_mag(seen)[source]
+    return {
+        **_detection_columns(night, points),
+        "ssdistnr": np.where(moving, 0.1 + 0.6 * chance, _ABSENT),
+        "ssmagnr": np.where(moving, njy_to_magnitude(seen.sources.peak_njy)[source], _ABSENT),
+        # ZTF writes the word where no body is near.
+        "ssnamenr": text_column(np.where(moving, body.astype("S8"), b"null")),
+        "sgmag1": neighbour_mag + 0.4,
+        "srmag1": neighbour_mag,
+        "simag1": neighbour_mag - 0.2,
+        "szmag1": neighbour_mag - 0.3,
+        "sgscore1": score,
+        "distpsnr1": distance,
+        "objectidps1": (1e17 * (1.0 + phase)).astype(np.int64),
+        "sgscore2": 0.5,
+        "distpsnr2": distance + 6.0,
+        "sgscore3": 0.5,
+        "distpsnr3": distance + 12.0,
+        "ndethist": histories.detections[points],
+        "ncovhist": 3 * histories.detections[points] + 20,
+        "jdstarthist": np.minimum(first_jd, night.jd[points]),
+        "jdendhist": night.jd[points],
+        "tooflag": 0,
+        "nmtchps": (20.0 * chance).astype(np.int64),
+        "rfid": 410_120_228,
+        "jdstartref": 2_458_160.733241,
+        "jdendref": 2_458_437.877639,
+        "nframesref": 15,
+        "dsnrms": 10.0,
+        "ssnrms": 20.0,
+        "dsdiff": -10.0,
+        "nmatches": 1200,
+        "zpclrcov": -3e-6,
+        "zpmed": 26.3,
+        "clrmed": 0.65,
+        "clrrms": 0.18,
+        "neargaia": distance,
+        "neargaiabright": 40.0,
+        "maggaia": neighbour_mag,
+        "maggaiabright": 12.5,
+        "exptime": EXPOSURE_S,
+        "drb": np.where(bogus, 0.4 * chance, 0.85 + 0.15 * chance),
+        "drbversion": "d6_m7",
+    }
+
+
+def _forced_columns(night: ZtfNight) -> dict[str, Column]:
+    """Return forced photometry in counts of the image."""
+    seen = night.seen
+    counts = 10.0 ** (0.4 * (ZERO_POINT_MAG - AB_ZERO_POINT_NJY_MAG))
+    source = seen.source
+    return {
+        **_image_columns(night, np.arange(len(source))),
+        "magzpsci": ZERO_POINT_MAG,
+        "rfid": 410_120_228,
+        "sciinpseeing": 2.0,
+        "scibckgnd": 200.0,
+        "scisigpix": 8.5,
+        "exptime": EXPOSURE_S,
+        "adpctdif1": 0.05,
+        "adpctdif2": 0.06,
+        "forcediffimflux": counts * seen.flux_njy,
+        "forcediffimfluxunc": counts * seen.error_njy,
+        "procstatus": "0",
+        "distnr": night.histories.neighbour_arcsec[source],
+        "ranr": seen.sources.ra_deg[source],
+        "decnr": seen.sources.dec_deg[source],
+        "magnr": _reference_mag(seen)[source],
+        "sigmagnr": 0.03,
+        "chinr": 1.0,
+        "sharpnr": 0.0,
+    }
