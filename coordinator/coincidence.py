@@ -1,0 +1,328 @@
+"""Which objects coincide with which events, how often chance does the same, and the evidence for a pair.
+
+Pure: columns of objects and built regions in, frozen coincidences out. An object coincides with an event when its
+first detection lies in the window of the event's science case and its position inside the credible region. For each
+pair, chance is a Poisson process of unrelated new objects over the area searched before this one and the whole window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.windows import TimeWindow, event_rate_hz, science_case_of, window_of
+from graph.model import AlertTense, Coincidence, CoincidenceState, Event, EventState, ScienceCase, Survey, Term
+from graph.sky import SKY_SR
+from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from coordinator.background import Background
+    from graph.objects import ObjectColumns
+    from graph.regions import Region
+
+FloatArray = NDArray[np.float64]
+RowArray = NDArray[np.intp]
+
+DEFAULT_MAX_CREDIBLE_LEVEL: Final = 0.95
+"""Largest credible level of a coincidence: one true counterpart in twenty is lost for two thirds of 0.99's area."""
+
+SMALL_REGION_DEG2: Final = 1.0
+"""Area of the `SMALL_REGION_LEVEL` region [deg2] below which all of it is searched: hardly any chance pairs there."""
+
+SMALL_REGION_LEVEL: Final = 0.99
+"""Credible level searched in small regions, where the wider search costs nothing."""
+
+LARGEST_FLAT_REGION_DEG2: Final = 1000.0
+"""Area [deg2] of the largest flat-topped region of which every place is searched.
+
+In a map of few or equal cells even the densest place has a high credible level, and a limit below it would find
+nothing. Larger flat maps say too little: everything in a quarter of the sky would coincide.
+"""
+
+SMALLEST_P_ASTRO: Final = 1e-6
+"""Floor of the probability of astrophysical origin, so that a stated 0 stays a finite term."""
+
+REAL_TENSES: Final = frozenset({AlertTense.CURRENT, AlertTense.ARCHIVAL})
+"""Tenses of notices about the sky as it is; the others are drills, plans and injections and are never published."""
+
+CLASS_RATIOS: Final[Mapping[ScienceCase, Mapping[str, float]]] = {
+    ScienceCase.GRB: {
+        "KN": 10.0,
+        "SN": 1.0,
+        "SN Ia": 0.3,
+        "SN CC": 1.0,
+        "TDE": 0.3,
+        "AGN": 0.05,
+        "M-dwarf flare": 0.2,
+        "microlensing": 0.05,
+        "variable star": 0.02,
+    },
+    ScienceCase.GW: {
+        "KN": 30.0,
+        "SN": 0.3,
+        "SN Ia": 0.1,
+        "SN CC": 0.3,
+        "TDE": 0.1,
+        "AGN": 0.1,
+        "M-dwarf flare": 0.05,
+        "microlensing": 0.02,
+        "variable star": 0.02,
+    },
+    ScienceCase.NEUTRINO: {
+        "KN": 1.0,
+        "SN": 1.0,
+        "SN Ia": 0.2,
+        "SN CC": 3.0,
+        "TDE": 5.0,
+        "AGN": 1.0,
+        "M-dwarf flare": 0.02,
+        "microlensing": 0.02,
+        "variable star": 0.02,
+    },
+}
+"""P(class is answered | true counterpart) / P(class is answered | unrelated new object), by science case and class.
+
+Stated priors, not measurements: a classifier without a class for fast transients calls them supernovae (ratio 1);
+stars and nuclei are kept but must not lead a list. A class that is not named has ratio 1.
+"""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class OpenEvent:
+    """An event with the region of its localization, built once for its revision."""
+
+    event: Event
+    region: Region
+
+
+def is_real(event: Event) -> bool:
+    """Return whether an event is about the sky: only such events give coincidences that may be published."""
+    return event.alert_tense in REAL_TENSES
+
+
+def find_coincidences(
+    event: Event,
+    region: Region | None,
+    objects: ObjectColumns,
+    background: Background,
+    *,
+    max_credible_level: float = DEFAULT_MAX_CREDIBLE_LEVEL,
+    include_tests: bool = False,
+) -> tuple[Coincidence, ...]:
+    """Return the objects that coincide with an event, in the order of the objects.
+
+    Parameters
+    ----------
+    region : of the event's localization; None gives no coincidences.
+    objects : of one or more surveys.
+    background : rate of unrelated new objects through the same filters.
+    max_credible_level : between 0 and 1; small regions are searched to `SMALL_REGION_LEVEL` at least.
+    include_tests : also match events of tests, injections and plans, for drills; their pairs are not to be published.
+
+    Returns
+    -------
+    Coincidences, withdrawn where the event is retracted or not astrophysical. None without a trigger time.
+    """
+    if event.trigger_time is None or region is None or not (include_tests or is_real(event)):
+        return ()
+    return _among(
+        event, region, objects, np.arange(len(objects)), background=background, max_credible_level=max_credible_level
+    )
+
+
+def match_batch(
+    events: Sequence[OpenEvent],
+    objects: ObjectColumns,
+    background: Background,
+    *,
+    max_credible_level: float = DEFAULT_MAX_CREDIBLE_LEVEL,
+    include_tests: bool = False,
+) -> tuple[Coincidence, ...]:
+    """Return the coincidences of new objects with all open events; see `find_coincidences`.
+
+    Returns
+    -------
+    In the order of the events, and for each in the order of the objects.
+    """
+    by_time = np.argsort(objects.first_midpoint_mjd_tai, kind="stable")
+    times = objects.first_midpoint_mjd_tai[by_time]
+    pairs: list[Coincidence] = []
+    for entry in events:
+        if entry.event.trigger_time is None or not (include_tests or is_real(entry.event)):
+            continue
+        window, trigger = window_of(entry.event), datetime_to_mjd_tai(entry.event.trigger_time)
+        # One second wider than the window: the exact test is made on the few objects that are left.
+        first = np.searchsorted(times, trigger + (window.start_s - 1.0) / SECONDS_PER_DAY)
+        last = np.searchsorted(times, trigger + (window.stop_s + 1.0) / SECONDS_PER_DAY)
+        if first < last:
+            near = np.sort(by_time[first:last])
+            pairs += _among(
+                entry.event, entry.region, objects, near, background=background, max_credible_level=max_credible_level
+            )
+    return tuple(pairs)
+
+
+def level_searched(region: Region, max_credible_level: float) -> float:
+    """Return the credible level to which a region is searched: deeper where it is small or has a flat top."""
+    if region.peak_level > max_credible_level and region.area_deg2(region.peak_level) <= LARGEST_FLAT_REGION_DEG2:
+        return region.peak_level
+    if max_credible_level < SMALL_REGION_LEVEL and region.area_deg2(SMALL_REGION_LEVEL) <= SMALL_REGION_DEG2:
+        return SMALL_REGION_LEVEL
+    return max_credible_level
+
+
+def withdraw(coincidences: Sequence[Coincidence], revision: int) -> tuple[Coincidence, ...]:
+    """Return coincidences as withdrawn by a revision of their event; those withdrawn before stay as they are."""
+    return tuple(
+        pair
+        if pair.state is CoincidenceState.WITHDRAWN
+        else replace(pair, state=CoincidenceState.WITHDRAWN, revision=revision)
+        for pair in coincidences
+    )
+
+
+def supersede(
+    previous: Sequence[Coincidence], current: Sequence[Coincidence], revision: int
+) -> tuple[Coincidence, ...]:
+    """Return what a new revision of an event makes of its coincidences: the current ones, then the lapsed ones.
+
+    Parameters
+    ----------
+    previous : coincidences of earlier revisions of the same event.
+    current : all coincidences of this revision.
+    """
+    standing = {(pair.survey, pair.object_id) for pair in current}
+    lapsed = [pair for pair in previous if (pair.survey, pair.object_id) not in standing]
+    return (*current, *withdraw(lapsed, revision))
+
+
+def _among(
+    event: Event,
+    region: Region,
+    objects: ObjectColumns,
+    rows: RowArray,
+    *,
+    background: Background,
+    max_credible_level: float,
+) -> tuple[Coincidence, ...]:
+    """Return the coincidences among some rows of the objects: those that pass in time, then in place."""
+    if event.trigger_time is None:
+        return ()
+    window = window_of(event)
+    delta_t_s = (objects.first_midpoint_mjd_tai[rows] - datetime_to_mjd_tai(event.trigger_time)) * SECONDS_PER_DAY
+    timely = window.contains(delta_t_s)
+    rows, delta_t_s = rows[timely], delta_t_s[timely]
+    if len(rows) == 0:
+        return ()
+    level = region.credible_level(objects.ra_deg[rows], objects.dec_deg[rows])
+    inside = level <= level_searched(region, max_credible_level)
+    rows, delta_t_s, level = rows[inside], delta_t_s[inside], level[inside]
+    density_sr = region.probability_density_sr(objects.ra_deg[rows], objects.dec_deg[rows])
+    possible = density_sr > 0.0
+    rows = rows[possible]
+    found = _Measured(delta_t_s[possible], level[possible], density_sr[possible], background, window)
+    return _pairs(event, region, objects, rows, found) if len(rows) else ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Measured:
+    """What was found of the rows that passed both tests."""
+
+    delta_t_s: FloatArray
+    level: FloatArray
+    density_sr: FloatArray
+    background: Background
+    window: TimeWindow
+
+
+def _pairs(
+    event: Event, region: Region, objects: ObjectColumns, rows: RowArray, found: _Measured
+) -> tuple[Coincidence, ...]:
+    """Build the coincidences of the rows that passed."""
+    ra_deg, dec_deg = objects.ra_deg[rows], objects.dec_deg[rows]
+    rates = found.background.rates_of(objects.survey[rows])
+    window_d = found.window.length_s / SECONDS_PER_DAY
+    expected = rates * region.searched_area_deg2(ra_deg, dec_deg) * window_d
+    separation = region.separation_deg(ra_deg, dec_deg)
+    withdrawn = event.state is EventState.RETRACTED or not event.is_astrophysical_burst
+    state = CoincidenceState.WITHDRAWN if withdrawn else CoincidenceState.OPEN
+    columns = zip(
+        (_SURVEYS[name] for name in objects.survey[rows]),
+        objects.object_id[rows],
+        found.delta_t_s.tolist(),
+        found.level.tolist(),
+        [None] * len(rows) if separation is None else separation.tolist(),
+        (-np.expm1(-expected)).tolist(),
+        (event_rate_hz(event) * expected).tolist(),
+        _terms(event, objects, rows, found),
+        strict=True,
+    )
+    return tuple(
+        Coincidence(
+            survey=survey,
+            object_id=str(object_id),
+            event_key=event.event_key,
+            delta_t_s=delay,
+            credible_level=level,
+            separation_deg=distance,
+            p_chance=p_chance,
+            joint_far_hz=joint_far,
+            log_bayes_factor=sum(term.value for term in terms),
+            terms=terms,
+            state=state,
+            revision=event.revision,
+        )
+        for survey, object_id, delay, level, distance, p_chance, joint_far, terms in columns
+    )
+
+
+_SURVEYS: Final[Mapping[str, Survey]] = {survey.value: survey for survey in Survey}
+"""Survey of each name."""
+
+
+def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measured) -> list[tuple[Term, ...]]:
+    """Return the addends of each pair's log Bayes factor: where, when, what, and whether the event is real."""
+    spatial = np.log(SKY_SR * found.density_sr)
+    temporal = np.log(found.window.density_per_s(found.delta_t_s) * found.window.length_s)
+    top_class, probability = objects.top_class[rows], objects.class_probability[rows]
+    kind = np.log(class_ratio(science_case_of(event), top_class, probability))
+    common: tuple[Term, ...] = ()
+    if event.p_astro is not None:
+        value = float(np.log(max(event.p_astro, SMALLEST_P_ASTRO)))
+        common = (Term("astrophysical_origin", value, {"p_astro": event.p_astro}),)
+    start_s, stop_s = found.window.start_s, found.window.stop_s
+    notice_id = event.localization_notice_id
+    columns = zip(
+        zip(spatial.tolist(), found.density_sr.tolist(), strict=True),
+        zip(temporal.tolist(), found.delta_t_s.tolist(), strict=True),
+        zip(kind.tolist(), top_class, probability.tolist(), strict=True),
+        strict=True,
+    )
+    return [
+        (
+            Term("position", where, {"probability_density_sr": density, "localization_notice_id": notice_id}),
+            Term("delay", when, {"delta_t_s": delay, "window_start_s": start_s, "window_stop_s": stop_s}),
+            Term("class", what, {"top_class": str(name) or None, "class_probability": p if isfinite(p) else None}),
+            *common,
+        )
+        for (where, density), (when, delay), (what, name, p) in columns
+    ]
+
+
+def class_ratio(case: ScienceCase, top_class: NDArray[np.object_], class_probability: FloatArray) -> FloatArray:
+    """Return P(answer | counterpart) / P(answer | unrelated) of each classification, 1 where none was made.
+
+    Parameters
+    ----------
+    top_class, class_probability : (n,) most probable class and its probability; the rest counts as uninformative.
+    """
+    ratios = CLASS_RATIOS.get(case, {})
+    named = np.array([ratios.get(name, 1.0) for name in top_class], dtype=np.float64)
+    probability = np.clip(np.nan_to_num(class_probability, nan=0.0), 0.0, 1.0)
+    return np.asarray(probability * named + (1.0 - probability), dtype=np.float64)

@@ -1,0 +1,30 @@
+"""Settings of the coordinator."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from coordinator.coincidence import DEFAULT_MAX_CREDIBLE_LEVEL
+
+
+class CoordinatorSettings(BaseModel):
+    """What coincides and what is listed; environment names begin with ``HELIOGRAPH_COORDINATOR__``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_credible_level: float = Field(
+        default=DEFAULT_MAX_CREDIBLE_LEVEL,
+        gt=0,
+        lt=1,
+        description="Objects outside this credible region of an event do not coincide with it.",
+    )
+    list_length: int = Field(default=50, ge=1, le=10_000, description="Targets on a follow-up list at most.")
+    list_interval_s: float = Field(default=5.0, ge=0, description="Least time between two looks at the lists [s].")
+    list_window_d: float = Field(
+        default=60.0, gt=0, description="Objects first detected longer ago are not listed without an event [d]."
+    )
+    poll_messages: int = Field(default=200, ge=1, description="Messages taken from the bus at a time.")
+    include_tests: bool = Field(
+        default=False,
+        description="Match events of tests and injections too; their coincidences are stored, never published.",
+    )
