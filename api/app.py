@@ -1,0 +1,93 @@
+"""The application: the API under ``/api/v1`` and the page at ``/``."""
+
+from __future__ import annotations
+
+from importlib import metadata, resources
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+from api.config import ApiSettings
+from api.errors import Problem, add_error_handlers
+from api.middleware import SafetyMiddleware
+from api.routes import events, lists, objects, service
+from graph.reading import GraphReading
+
+API_PREFIX = "/api/v1"
+"""Path of the first version of the API; a change that breaks clients gets a new number."""
+
+DESCRIPTION = """
+Survey alerts, multi-messenger events and ranked follow-up lists.
+
+Positions are degrees in ICRS. Times are ISO 8601 in UTC, with the MJD beside them in TAI (37 s ahead of UTC since
+2017). False-alarm rates are in Hz. Integers that may exceed 2^53 are text. Every answer to GET carries an ETag; every
+error is an RFC 9457 problem document.
+"""
+
+
+class _Application(FastAPI):
+    """An application whose OpenAPI document knows the problem documents."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            document = get_openapi(
+                title=self.title, version=self.version, description=self.description, routes=self.routes
+            )
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas |= problem.pop("$defs", {}) | {"Problem": problem}
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+def create_app(settings: ApiSettings, reader: GraphReading) -> FastAPI:
+    """Build the application; it opens nothing and starts nothing.
+
+    Parameters
+    ----------
+    settings : bounds on queries and pages; host and port are for whoever runs the application.
+    reader : answers all questions to the graph; stays the caller's to close.
+    """
+    # No documentation page of the framework: it loads scripts from elsewhere. docs/api.md describes the routes.
+    app = _Application(
+        title="Heliograph",
+        version=_version(),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.state.settings = settings
+    app.state.reader = reader
+    add_error_handlers(app)
+    app.add_middleware(SafetyMiddleware, max_body_bytes=settings.max_body_bytes)
+    routes = APIRouter(prefix=API_PREFIX)
+    for module in (service, objects, events, lists):
+        routes.include_router(module.router)
+    app.include_router(routes)
+    _add_page(app)
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    """Serve the page and its files."""
+    folder = resources.files("api") / "static"
+    page = (folder / "index.html").read_text(encoding="utf-8")
+
+    @app.get("/", include_in_schema=False)
+    def read_page() -> HTMLResponse:
+        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
+
+    app.mount("/static", StaticFiles(directory=str(folder)), name="static")
+
+
+def _version() -> str:
+    """Return the installed version."""
+    try:
+        return metadata.version("heliograph")
+    except metadata.PackageNotFoundError:
+        return "0"

@@ -1,0 +1,168 @@
+// Keeps the page up to date: asks for events and lists every few seconds, redraws what has changed.
+
+import { formatAge } from "./format.js";
+import { drawSky } from "./sky.js";
+import { eventTable, listSection, noEvents, noLists, pairList } from "./view.js";
+
+/** Between two rounds [ms]: a retraction must be seen within seconds, and an unchanged answer costs 200 bytes. */
+const ROUND_MS = 5000;
+
+/** Longest wait while the service does not answer [ms]. */
+const LONGEST_WAIT_MS = 60000;
+
+/** Between two looks at the totals [ms]: they count the whole graph. */
+const TOTALS_MS = 60000;
+
+/** Time allowed for one answer [ms]. */
+const PATIENCE_MS = 20000;
+
+const EVENTS_SHOWN = 25;
+const TARGETS_SHOWN = 10;
+
+const byId = (id) => document.getElementById(id);
+const known = new Map();
+const lists = new Map();
+let events = [];
+let failures = 0;
+let updatedAt = null;
+let totalsAt = -Infinity;
+let timer = 0;
+let busy = false;
+
+/** Ask for a path; null when nothing has changed since the last time. */
+async function ask(path, conditional = true) {
+  const tag = conditional ? known.get(path) : undefined;
+  const answer = await fetch(path, {
+    cache: "no-store", headers: tag ? { "If-None-Match": tag } : {}, signal: AbortSignal.timeout(PATIENCE_MS),
+  });
+  if (answer.status === 304) return null;
+  if (!answer.ok) {
+    const problem = await answer.json().catch(() => ({}));
+    throw new Error(problem.detail ?? `The service answered ${answer.status}.`);
+  }
+  const body = await answer.json();
+  if (conditional) known.set(path, answer.headers.get("ETag"));
+  return body;
+}
+
+/** Replace the content of a place, keeping opened details and the focus. */
+function replace(place, ...content) {
+  const opened = new Set([...place.querySelectorAll("details[open]")].map((one) => one.dataset.key));
+  const focused = place.contains(document.activeElement) ? document.activeElement.closest("details")?.dataset.key : undefined;
+  place.replaceChildren(...content);
+  for (const details of place.querySelectorAll("details")) {
+    if (details.dataset.event) details.addEventListener("toggle", () => showPairs(details));
+    if (opened.has(details.dataset.key)) details.open = true;
+    if (focused !== undefined && details.dataset.key === focused) details.querySelector("summary").focus({ preventScroll: true });
+  }
+}
+
+async function showPairs(details) {
+  if (!details.open || details.dataset.loaded) return;
+  details.dataset.loaded = "yes";
+  try {
+    const path = `/api/v1/events/${encodeURIComponent(details.dataset.event)}/candidates?state=open&limit=20`;
+    details.append(pairList((await ask(path, false)).items));
+  } catch {
+    delete details.dataset.loaded;
+    details.open = false;
+  }
+}
+
+async function refreshEvents() {
+  const body = await ask(`/api/v1/events?limit=${EVENTS_SHOWN}`);
+  if (body === null) return false;
+  events = body.items;
+  replace(byId("event-table"), events.length > 0 ? eventTable(events, Date.now()) : noEvents());
+  return true;
+}
+
+async function refreshLists() {
+  const summaries = await ask("/api/v1/lists");
+  let changed = false;
+  if (summaries !== null) {
+    const current = new Set(summaries.items.map((one) => one.case));
+    for (const name of lists.keys()) if (!current.has(name)) lists.delete(name);
+    for (const name of current) if (!lists.has(name)) { lists.set(name, null); known.delete(listPath(name)); }
+    changed = true;
+  }
+  for (const name of [...lists.keys()].sort()) {
+    const body = await ask(listPath(name));
+    if (body !== null) { lists.set(name, body); changed = true; }
+  }
+  if (!changed) return false;
+  const shown = [...lists.keys()].sort().map((name) => lists.get(name)).filter(Boolean);
+  replace(byId("list-tables"), ...(shown.length > 0 ? shown.map(listSection) : [noLists()]));
+  return true;
+}
+
+const listPath = (name) => `/api/v1/lists/${encodeURIComponent(name)}?limit=${TARGETS_SHOWN}`;
+
+async function refreshTotals() {
+  if (performance.now() - totalsAt < TOTALS_MS) return;
+  totalsAt = performance.now();
+  const body = await ask("/api/v1/counts");
+  if (body === null) return;
+  const count = (value) => (value ?? 0).toLocaleString("en-GB");
+  byId("totals").textContent = `${count(body.nodes.Object)} objects, ${count(body.nodes.Event)} events, ${count(body.coincidences.open)} open coincidences`;
+}
+
+function redrawSky() {
+  const places = events
+    .filter(({ localization: where }) => where && where.ra_deg !== null && where.dec_deg !== null)
+    .map(({ localization: where, state }) => ({ ra: where.ra_deg, dec: where.dec_deg, radius: where.error_radius_deg, gone: state === "retracted" }));
+  const targets = [...lists.values()].filter(Boolean).flatMap((list) => list.targets).map(({ ra_deg: ra, dec_deg: dec }) => ({ ra, dec }));
+  const canvas = byId("sky");
+  drawSky(canvas, places, targets);
+  canvas.setAttribute("aria-label", `All-sky map with ${places.length} events and ${targets.length} targets; the tables below hold the same positions.`);
+}
+
+async function round() {
+  if (busy) return;
+  busy = true;
+  try {
+    const changed = [await refreshEvents(), await refreshLists()];
+    await refreshTotals();
+    for (const one of document.querySelectorAll("[data-time]")) one.textContent = formatAge(one.dataset.time, Date.now());
+    failures = 0;
+    updatedAt = new Date();
+    byId("problem").hidden = true;
+    if (changed.some(Boolean)) {
+      redrawSky();
+      byId("status").textContent = `Changed at ${updatedAt.toISOString().slice(11, 19)} UTC; this page follows by itself.`;
+    }
+  } catch (error) {
+    failures += 1;
+    known.clear(); // what was fetched before the failure has not been drawn
+    const wait = Math.min(LONGEST_WAIT_MS, ROUND_MS * 2 ** failures);
+    const since = updatedAt === null ? "" : ` What is shown is of ${updatedAt.toISOString().slice(11, 19)} UTC.`;
+    const reason = error instanceof TypeError || error.name === "TimeoutError" ? "The service does not answer." : error.message;
+    byId("problem").textContent = `${reason}${since} Next try in ${Math.round(wait / 1000)} s.`;
+    byId("problem").hidden = false;
+  } finally {
+    busy = false;
+  }
+  schedule(failures === 0 ? ROUND_MS : Math.min(LONGEST_WAIT_MS, ROUND_MS * 2 ** failures));
+}
+
+function schedule(wait) {
+  clearTimeout(timer);
+  if (!document.hidden) timer = setTimeout(round, wait);
+}
+
+function setTheme(name) {
+  document.documentElement.dataset.theme = name;
+  byId("theme").setAttribute("aria-pressed", String(name === "red"));
+  try { localStorage.setItem("heliograph-theme", name); } catch { /* private windows keep nothing */ }
+  redrawSky();
+}
+
+function savedTheme() {
+  try { return localStorage.getItem("heliograph-theme") === "red" ? "red" : "dark"; } catch { return "dark"; }
+}
+
+byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "red" ? "dark" : "red"));
+document.addEventListener("visibilitychange", () => schedule(0));
+window.addEventListener("resize", redrawSky);
+setTheme(savedTheme());
+round();
