@@ -1,0 +1,181 @@
+"""Verbs for whole nights: demo, simulate, replay."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, TaskID
+
+from compose import services
+from compose.cli.console import print_json, progress_bar, set_up_logging, stderr, stdout, until_interrupted
+from compose.cli.look import list_table
+from compose.cli.services import located_settings
+from compose.config import Settings, load_settings
+from compose.feed import feed_alerts, feed_notices
+from compose.night import Stopwatch, graph_reader, run_night
+from compose.stack import embedded
+from graph.errors import NotFoundError
+from graph.model import ScienceCase, Survey
+from ingest.catalogue import CatalogueLayout, build_catalogue
+from ingest.replay import iter_alert_messages, iter_notice_messages
+from ingest.simulate import simulate_night, write_night
+
+DEMO_ALERTS = {Survey.ZTF: 3000, Survey.LSST: 1000}
+"""Alerts of the generated night of the demo: a minute of work on two cores."""
+
+SIMULATED_CATALOGUE = CatalogueLayout(
+    ra="ra_deg",
+    dec="dec_deg",
+    version="1",
+    reference="the simulated night itself",
+    radius_arcsec=2.0,
+    sigma_arcsec=0.1,
+    source_id="catalog_id",
+    object_type="class",
+    distance_mpc="distance_mpc",
+)
+"""How the catalogue that comes with a generated night is read."""
+
+TARGETS_SHOWN = 5
+"""Targets of each list shown at the end of the demo."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this module."""
+    app.command()(demo)
+    app.command()(simulate)
+    app.command()(replay)
+
+
+class _Bars:
+    """One progress bar for each stage, made when the stage is first heard of."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Show how far a stage is."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total)
+        self._progress.update(self._tasks[stage], completed=done, total=total)
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the lists are out, with a JSON summary.")] = False,
+    alerts: Annotated[
+        Path | None, typer.Option(exists=True, help="Recorded packets instead of a generated night.")
+    ] = None,
+    notices: Annotated[
+        Path | None, typer.Option(exists=True, help="Recorded notices instead of generated ones.")
+    ] = None,
+    catalogues: Annotated[Path | None, typer.Option(exists=True, help="Folder made by 'heliograph catalogue'.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON summary; implies --once.")] = False,
+) -> None:
+    """Run the main job end to end on a night of its own, then serve the page until Ctrl-C."""
+    settings = load_settings()
+    set_up_logging("WARNING")
+    home = settings.home / "demo"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    settings = settings.model_copy(update={"home": home})
+    stopwatch = Stopwatch()
+    with stopwatch.stage("total"):
+        if alerts is None or notices is None:
+            with stopwatch.stage("simulate"), stderr.status("Generating a night"):
+                night = _generate(home / "night")
+            alerts, notices = alerts or night / "alerts", notices or night / "notices"
+            catalogues = catalogues or night / "catalogues"
+        if catalogues is not None:
+            settings = settings.model_copy(
+                update={"ingest": settings.ingest.model_copy(update={"catalogue_dir": catalogues.absolute()})}
+            )
+        with stopwatch.stage("start"), stderr.status("Starting Neo4j and Kafka"):
+            stack = embedded.up(settings, detached=False)
+        settings = stack.apply(settings)
+        try:
+            with progress_bar() as bar:
+                summary = run_night(settings, alerts, notices, _Bars(bar), stopwatch)
+            if not as_json:
+                _show_lists(settings)
+            if not (once or as_json):
+                _serve_until_interrupted(settings)
+        finally:
+            with stopwatch.stage("stop"):
+                embedded.down(settings)
+    print_json(summary)
+
+
+def _generate(folder: Path) -> Path:
+    """Write a generated night with its catalogue, ready for the cross-match."""
+    night = simulate_night(
+        seed=1,
+        n_alerts_ztf=DEMO_ALERTS[Survey.ZTF],
+        n_alerts_lsst=DEMO_ALERTS[Survey.LSST],
+        start=datetime(2026, 11, 20, 2, tzinfo=UTC),
+        duration_s=3600.0,
+    )
+    write_night(night, folder)
+    build_catalogue("simulated", folder / "catalogue.csv", folder / "catalogues", SIMULATED_CATALOGUE)
+    return folder
+
+
+def _show_lists(settings: Settings) -> None:
+    reader = graph_reader(settings)
+    for case in ScienceCase:
+        try:
+            stdout.print(list_table(reader.list(case, None, TARGETS_SHOWN)))
+        except NotFoundError:
+            stdout.print(f"{case.value}: no targets tonight")
+
+
+def _serve_until_interrupted(settings: Settings) -> None:
+    with until_interrupted() as stop:
+        services.run_serve(
+            settings, lambda url: stdout.print(f"\nThe page is at {url} until Ctrl-C.", highlight=False), stop
+        )
+
+
+def simulate(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to; made if it is not there.")],
+    survey: Annotated[Survey, typer.Option(help="Whose packets.")] = Survey.ZTF,
+    rate: Annotated[float, typer.Option(min=0.001, help="Alerts a second of simulated time.")] = 10.0,
+    duration: Annotated[float, typer.Option(min=1, help="Length of simulated time [s].")] = 600.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
+) -> None:
+    """Write a synthetic night: packets in the survey's own schema, notices, catalogue and truth table."""
+    number = max(1, round(rate * duration))
+    counts = {name: number if name is survey else 0 for name in Survey}
+    with stderr.status(f"Generating {number} alerts"):
+        night = simulate_night(
+            seed=seed,
+            n_alerts_ztf=counts[Survey.ZTF],
+            n_alerts_lsst=counts[Survey.LSST],
+            start=datetime(2026, 11, 20, 2, tzinfo=UTC),
+            duration_s=duration,
+        )
+        write_night(night, out)
+    stdout.print(f"Wrote {number} {survey.value} alerts to {out}.", highlight=False, soft_wrap=True)
+
+
+def replay(
+    paths: Annotated[
+        list[Path], typer.Argument(exists=True, help="Recorded packets or notices: files, folders, tar.gz.")
+    ],
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Alerts a second; as fast as possible when absent.")
+    ] = None,
+) -> None:
+    """Send recorded packets and notices to the topics that they came on."""
+    settings = located_settings()
+    services.prepare(settings).close()
+    with progress_bar() as bar:
+        task = bar.add_task("alerts", total=None)
+        packets = (message for path in paths for message in iter_alert_messages(path))
+        sent = feed_alerts(settings, packets, lambda done: bar.update(task, completed=done), rate)
+        topics = feed_notices(settings, (found for path in paths for found in iter_notice_messages(path)))
+    print_json({"alerts": sent, "notices": sum(topics.values()), "topics": dict(sorted(topics.items()))})

@@ -1,0 +1,145 @@
+"""The long-running parts, each as one function: what the CLI starts and the demo chains."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import uvicorn
+from confluent_kafka import Consumer
+
+from api.app import create_app
+from compose.config import Settings
+from compose.stack.jars import jar_paths
+from coordinator.service import Coordinator, CoordinatorReport
+from graph.bus import CONSUMER_OPTIONS, admin_client, consume_batches, ensure_topics
+from graph.connection import Connection, open_driver
+from graph.event_store import EventStore
+from graph.reader import GraphReader
+from graph.sender import KafkaSender
+from graph.topics import NOTICES, OBJECTS, PUBLISHED
+from ingest.listen import NoticeListener, gcn_consumer, listen_files, listen_kafka
+from ingest.notices.registry import TOPICS
+from ingest.replay import iter_notice_messages
+from ingest.stream import BatchSummary, WorkerPlan, open_session, start_stream
+
+logger = logging.getLogger(__name__)
+
+UNRECOGNISED_TOPIC = "heliograph.unrecognised-notices"
+"""Topic to which notices from files go when no GCN topic can be told from their content."""
+
+COORDINATOR_GROUP = "heliograph-coordinator"
+"""Consumer group of the coordinator."""
+
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    """Return False: do not stop."""
+    return False
+
+
+def prepare(settings: Settings) -> Connection:
+    """Make the schema of the graph and the topics; return a connection to the graph."""
+    connection = Connection.open(settings.graph)
+    connection.create_schema()
+    alert_topics = (settings.ingest.topic_ztf, settings.ingest.topic_lsst)
+    ensure_topics(settings.kafka, (*PUBLISHED, *alert_topics, UNRECOGNISED_TOPIC))
+    return connection
+
+
+def run_ingest(settings: Settings, on_batch: Callable[[BatchSummary], None], *, once: bool, stop: Stop = never) -> None:
+    """Run the Spark job until stopped, or until all that lies on the alert topics is done."""
+    prepare(settings).close()
+    work = settings.home / "spark"
+    session = open_session(settings.ingest, jar_paths("spark"), settings.stack.spark_driver_memory_mb, work)
+    plan = WorkerPlan(settings.graph, settings.kafka, settings.ingest)
+    query = start_stream(session, plan, settings.home / "checkpoints" / "alerts", on_batch, once=once)
+    try:
+        while not query.awaitTermination(1):
+            if stop():
+                query.stop()
+    finally:
+        session.stop()
+
+
+def run_listen(
+    settings: Settings,
+    source: str,
+    paths: Iterable[Path],
+    on_batch: Callable[[Counter[str]], None],
+    *,
+    once: bool,
+    stop: Stop = never,
+) -> Counter[str]:
+    """Take notices from ``gcn``, from our own ``kafka`` or from files (``dir``) into the graph."""
+    connection = prepare(settings)
+    listener = NoticeListener(EventStore(connection), KafkaSender(settings.kafka))
+    if source == "dir":
+        for path in paths:
+            listen_files(listener, iter_notice_messages(path))
+    else:
+        topics = tuple(TOPICS) if source == "gcn" else notice_topics(settings)
+        consumer = gcn_consumer(settings.ingest, settings.kafka, source)
+        listen_kafka(listener, consumer, topics, once=once, on_batch=on_batch, stop=stop)
+    connection.close()
+    return listener.outcomes
+
+
+def notice_topics(settings: Settings) -> tuple[str, ...]:
+    """Return the topics on our bus that notices come in on."""
+    present = admin_client(settings.kafka).list_topics(timeout=30).topics
+    return tuple(topic for topic in (*TOPICS, UNRECOGNISED_TOPIC) if topic in present)
+
+
+def run_coordinate(
+    settings: Settings, on_batch: Callable[[CoordinatorReport], None], *, once: bool, stop: Stop = never
+) -> CoordinatorReport:
+    """Correlate what comes on the internal topics, both ways, and keep the follow-up lists."""
+    connection = prepare(settings)
+    coordinator = Coordinator(EventStore(connection), KafkaSender(settings.kafka), settings.coordinator)
+    coordinator.load_events()
+    consumer = Consumer({**settings.kafka.client_config(), **CONSUMER_OPTIONS, "group.id": COORDINATOR_GROUP})
+    batches = consume_batches(consumer, (NOTICES, OBJECTS), settings.coordinator.poll_messages, once=once, stop=stop)
+    for batch in batches:
+        for message in batch:
+            coordinator.take(message.topic(), message.key(), message.value())
+        coordinator.work()
+        if batch:
+            on_batch(coordinator.report)
+    coordinator.publish_lists()
+    connection.close()
+    return coordinator.report
+
+
+def run_serve(settings: Settings, on_ready: Callable[[str], None], stop: Stop = never) -> None:
+    """Serve the API and the page until stopped."""
+    driver = open_driver(settings.graph)
+    app = create_app(settings.api, GraphReader(driver, settings.graph.database))
+    config = uvicorn.Config(app, host=settings.api.host, port=settings.api.port, log_level="warning")
+    server = _Server(config, on_ready, stop)
+    try:
+        server.run()
+    finally:
+        driver.close()
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that says where it listens, whatever port it was given."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None], stop: Stop) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._stop = stop
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.servers:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_ready(f"http://{host}:{port}/")
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look once in a while whether we are asked to stop."""
+        return self._stop() or await super().on_tick(counter)
