@@ -48,20 +48,22 @@ class Audit:
     """Every night adds up, and the sums agree with the topics and with the detections in the graph."""
 
 
-def audit(settings: Settings, connection: Connection, reader: GraphReader, notice_topics: Iterable[str]) -> Audit:
+def audit(settings: Settings, notice_topics: Iterable[str]) -> Audit:
     """Count everything; ``notice_topics`` are those that notices came in on."""
     ingest, kafka = settings.ingest, settings.kafka
     alert_topics = (ingest.topic_ztf, ingest.topic_lsst)
     on_topics = message_counts(kafka, (*alert_topics, *notice_topics))
     received = sum(on_topics[topic] for topic in alert_topics)
     dead_stages = _dead_letter_stages(settings)
-    nights = reader.ledger(ALL_NIGHTS)
+    with GraphReader.open(settings.graph) as reader:
+        nights = reader.ledger(ALL_NIGHTS)
     filtered: Counter[str] = Counter()
     for night in nights:
         filtered.update(night.filtered)
-    in_graph = connection.read("count_alerts")[0]
-    events = connection.read("count_events")[0]
-    on_lists = {row["case"]: row["n_targets"] for row in connection.read("count_lists")}
+    with Connection.open(settings.graph) as connection:
+        in_graph = connection.read("count_alerts")[0]
+        events = connection.read("count_events")[0]
+        on_lists = {row["case"]: row["n_targets"] for row in connection.read("count_lists")}
     loaded = sum(night.loaded for night in nights)
     dead = sum(night.dead for night in nights)
     balanced = (

@@ -82,7 +82,8 @@ def bench_ingest(
     for _, batch in timeline.finished[1:]:
         for name, value in batch.seconds.items():
             seconds[name] = seconds.get(name, 0.0) + value
-    in_graph = Connection.open(settings.graph).read("count_alerts")[0]
+    with Connection.open(settings.graph) as connection:
+        in_graph = connection.read("count_alerts")[0]
     return {
         "alerts_per_s": round(warm / max(last[0] - first[0], 1e-9), 1),
         "mb_per_s": round(warm / max(last[0] - first[0], 1e-9) * sum(map(len, packets)) / len(packets) / 1e6, 1),

@@ -12,8 +12,6 @@ from compose import services
 from compose.audit import audit
 from compose.config import Settings
 from compose.feed import feed_alerts, feed_notices
-from graph.connection import Connection, open_driver
-from graph.reader import GraphReader
 from ingest.replay import iter_alert_messages, iter_notice_messages
 
 Progress = Callable[[str, int, int | None], None]
@@ -78,10 +76,5 @@ def run_night(
             once=True,
         )
     with stopwatch.stage("audit"):
-        figures = audit(settings, Connection.open(settings.graph), graph_reader(settings), topics)
+        figures = audit(settings, topics)
     return {**asdict(figures), "seconds": stopwatch.seconds}
-
-
-def graph_reader(settings: Settings) -> GraphReader:
-    """Return a reader of the configured graph; its driver ends with the process."""
-    return GraphReader(open_driver(settings.graph), settings.graph.database)

@@ -14,8 +14,9 @@ from api.app import create_app
 from compose.config import Settings
 from compose.stack.jars import jar_paths
 from coordinator.service import Coordinator, CoordinatorReport
+from graph.alert_store import AlertStore
 from graph.bus import CONSUMER_OPTIONS, admin_client, consume_batches, ensure_topics
-from graph.connection import Connection, open_driver
+from graph.connection import Connection
 from graph.event_store import EventStore
 from graph.reader import GraphReader
 from graph.sender import KafkaSender
@@ -52,15 +53,16 @@ def prepare(settings: Settings) -> Connection:
 
 def run_ingest(settings: Settings, on_batch: Callable[[BatchSummary], None], *, once: bool, stop: Stop = never) -> None:
     """Run the Spark job until stopped, or until all that lies on the alert topics is done."""
-    prepare(settings).close()
     work = settings.home / "spark"
     session = open_session(settings.ingest, jar_paths("spark"), settings.stack.spark_driver_memory_mb, work)
     plan = WorkerPlan(settings.graph, settings.kafka, settings.ingest)
-    query = start_stream(session, plan, settings.home / "checkpoints" / "alerts", on_batch, once=once)
+    checkpoint = settings.home / "checkpoints" / "alerts"
     try:
-        while not query.awaitTermination(1):
-            if stop():
-                query.stop()
+        with prepare(settings) as connection:
+            query = start_stream(session, plan, AlertStore(connection), checkpoint, on_batch, once=once)
+            while not query.awaitTermination(1):
+                if stop():
+                    query.stop()
     finally:
         session.stop()
 
@@ -75,17 +77,16 @@ def run_listen(
     stop: Stop = never,
 ) -> Counter[str]:
     """Take notices from ``gcn``, from our own ``kafka`` or from files (``dir``) into the graph."""
-    connection = prepare(settings)
-    listener = NoticeListener(EventStore(connection), KafkaSender(settings.kafka))
-    if source == "dir":
-        for path in paths:
-            listen_files(listener, iter_notice_messages(path))
-    else:
-        topics = tuple(TOPICS) if source == "gcn" else notice_topics(settings)
-        consumer = gcn_consumer(settings.ingest, settings.kafka, source)
-        listen_kafka(listener, consumer, topics, once=once, on_batch=on_batch, stop=stop)
-    connection.close()
-    return listener.outcomes
+    with prepare(settings) as connection:
+        listener = NoticeListener(EventStore(connection), KafkaSender(settings.kafka))
+        if source == "dir":
+            for path in paths:
+                listen_files(listener, iter_notice_messages(path))
+        else:
+            topics = tuple(TOPICS) if source == "gcn" else notice_topics(settings)
+            consumer = gcn_consumer(settings.ingest, settings.kafka, source)
+            listen_kafka(listener, consumer, topics, once=once, on_batch=on_batch, stop=stop)
+        return listener.outcomes
 
 
 def notice_topics(settings: Settings) -> tuple[str, ...]:
@@ -98,32 +99,27 @@ def run_coordinate(
     settings: Settings, on_batch: Callable[[CoordinatorReport], None], *, once: bool, stop: Stop = never
 ) -> CoordinatorReport:
     """Correlate what comes on the internal topics, both ways, and keep the follow-up lists."""
-    connection = prepare(settings)
-    coordinator = Coordinator(EventStore(connection), KafkaSender(settings.kafka), settings.coordinator)
-    coordinator.load_events()
-    consumer = Consumer({**settings.kafka.client_config(), **CONSUMER_OPTIONS, "group.id": COORDINATOR_GROUP})
-    batches = consume_batches(consumer, (NOTICES, OBJECTS), settings.coordinator.poll_messages, once=once, stop=stop)
-    for batch in batches:
-        for message in batch:
-            coordinator.take(message.topic(), message.key(), message.value())
-        coordinator.work()
-        if batch:
-            on_batch(coordinator.report)
-    coordinator.publish_lists()
-    connection.close()
-    return coordinator.report
+    with prepare(settings) as connection:
+        coordinator = Coordinator(EventStore(connection), KafkaSender(settings.kafka), settings.coordinator)
+        coordinator.load_events()
+        consumer = Consumer({**settings.kafka.client_config(), **CONSUMER_OPTIONS, "group.id": COORDINATOR_GROUP})
+        per_poll = settings.coordinator.poll_messages
+        for batch in consume_batches(consumer, (NOTICES, OBJECTS), per_poll, once=once, stop=stop):
+            for message in batch:
+                coordinator.take(message.topic(), message.key(), message.value())
+            coordinator.work()
+            if batch:
+                on_batch(coordinator.report)
+        coordinator.publish_lists()
+        return coordinator.report
 
 
 def run_serve(settings: Settings, on_ready: Callable[[str], None], stop: Stop = never) -> None:
     """Serve the API and the page until stopped."""
-    driver = open_driver(settings.graph)
-    app = create_app(settings.api, GraphReader(driver, settings.graph.database))
-    config = uvicorn.Config(app, host=settings.api.host, port=settings.api.port, log_level="warning")
-    server = _Server(config, on_ready, stop)
-    try:
-        server.run()
-    finally:
-        driver.close()
+    with GraphReader.open(settings.graph) as reader:
+        app = create_app(settings.api, reader)
+        config = uvicorn.Config(app, host=settings.api.host, port=settings.api.port, log_level="warning")
+        _Server(config, on_ready, stop).run()
 
 
 class _Server(uvicorn.Server):

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
 
 import orjson
 
@@ -23,7 +25,7 @@ from coordinator.ranking import EVENT_CASES, SUPERNOVA_CLASSES, UNKNOWN_MAX_PROB
 from coordinator.windows import science_case_of, window_of
 from graph import codec
 from graph.event_store import EventStore, StoredPairs, pair_properties, stored_coincidence
-from graph.model import Coincidence, CoincidenceState, Event, EventState, ScienceCase, Target
+from graph.model import Coincidence, CoincidenceState, Event, EventState, Notice, ScienceCase, Target
 from graph.objects import ObjectColumns
 from graph.regions import Region, region_of
 from graph.sender import Sender
@@ -34,6 +36,15 @@ logger = logging.getLogger(__name__)
 
 MAX_INDEX_RANGES = 256
 """HEALPix ranges asked of the graph for one region: more make the index look-ups cost more than they spare."""
+
+FEW_OBJECTS = 2000
+"""Objects in a time window below which all of them are taken: matching them is faster than making pixel ranges."""
+
+MAX_OBJECTS = 5_000_000
+"""Objects that one event is matched with at most: what fits into 2 GB of columns."""
+
+EVENTS_AT_A_TIME = 200
+"""Events formed in one round of statements; bounds its memory where each has a sky map of a megabyte."""
 
 SMALL_SKY_DEG2 = 500.0
 """Regions larger than this are searched by time alone: the pixel index would return a good part of the sky [deg2]."""
@@ -75,9 +86,10 @@ class Coordinator:
 
     def load_events(self) -> None:
         """Read the open events from the graph; to be called once, before the first message."""
-        for event_key in self._store.event_keys():
-            event = event_from_notices(self._store.notices_of(event_key))
-            self._keep_open(event, self._region(event))
+        for event_keys in batched(self._store.event_keys(), EVENTS_AT_A_TIME):
+            for notices in self._store.notices_of(event_keys).values():
+                event = event_from_notices(notices)
+                self._keep_open(event, self._region(event))
 
     def take(self, topic: str, key: bytes | None, value: bytes) -> None:
         """Note what a message from the internal topics is about; the work is done by `work`."""
@@ -90,38 +102,43 @@ class Coordinator:
     def work(self) -> None:
         """Match everything noted so far; look at the lists when it is time."""
         events, self._new_notices = self._new_notices, {}
-        for event_key in events:
-            self.form_event(event_key)
+        for event_keys in batched(events, EVENTS_AT_A_TIME):
+            self.form_events(event_keys)
         objects, self._new_objects = self._new_objects, {}
         if objects:
             self.match_objects(list(objects))
         if self._lists_stale and self._clock() - self._lists_looked_at >= self._settings.list_interval_s:
             self.publish_lists()
 
-    def form_event(self, event_key: str) -> None:
-        """Form an event from its notices and match it with the objects of its window."""
-        notices = self._store.notices_of(event_key)
-        if not notices:
-            return
-        event = event_from_notices(notices)
-        region = self._region(event)
-        located = sorted((n for n in notices if n.localization is not None), key=notice_order)
-        self._store.write_event(event, science_case_of(event), [n.notice_id for n in located])
-        self._keep_open(event, region)
-        stored = self._store.coincidences_of([event_key])
-        found: tuple[Coincidence, ...] = ()
-        if region is not None and event.trigger_time is not None:
-            found = find_coincidences(
-                event,
-                region,
-                self._objects_near(event, region),
-                self._background,
-                max_credible_level=self._settings.max_credible_level,
-                include_tests=self._settings.include_tests,
-            )
-        previous = [stored_coincidence(key, pair) for key, pair in stored.items()]
-        self._settle(supersede(previous, found, event.revision), stored, {event_key: event})
-        self.report.events_formed += 1
+    def form_events(self, event_keys: Sequence[str]) -> None:
+        """Form events from their notices and match each with the objects of its window."""
+        told = self._store.notices_of(event_keys)
+        events = {key: event_from_notices(notices) for key, notices in told.items()}
+        self._store.write_events(
+            [(event, science_case_of(event), _located(told[key])) for key, event in events.items()]
+        )
+        stored = self._store.coincidences_of(list(events))
+        pairs: list[Coincidence] = []
+        for key, event in events.items():
+            region = self._region(event)
+            self._keep_open(event, region)
+            previous = [stored_coincidence(pair, state) for pair, state in stored.items() if pair[1] == key]
+            pairs += supersede(previous, self._match_event(event, region), event.revision)
+        self._settle(pairs, stored, events)
+        self.report.events_formed += len(events)
+
+    def _match_event(self, event: Event, region: Region | None) -> tuple[Coincidence, ...]:
+        """Return the coincidences of an event with the objects of its window."""
+        if region is None or event.trigger_time is None:
+            return ()
+        return find_coincidences(
+            event,
+            region,
+            self._objects_near(event, region, event.trigger_time),
+            self._background,
+            max_credible_level=self._settings.max_credible_level,
+            include_tests=self._settings.include_tests,
+        )
 
     def match_objects(self, object_keys: list[str]) -> None:
         """Match objects, as the graph has them, with every open event."""
@@ -211,17 +228,35 @@ class Coordinator:
         else:
             self._open.pop(event.event_key, None)
 
-    def _objects_near(self, event: Event, region: Region) -> ObjectColumns:
-        """Return the objects of the event's window, from the pixel index where the region is small enough for it."""
-        assert event.trigger_time is not None  # noqa: S101 - the caller has looked
-        window, trigger = window_of(event), datetime_to_mjd_tai(event.trigger_time)
+    def _objects_near(self, event: Event, region: Region, trigger_time: datetime) -> ObjectColumns:
+        """Return the objects of the event's window, from the pixel index where that spares more than it costs."""
+        window, trigger = window_of(event), datetime_to_mjd_tai(trigger_time)
+        first = trigger + window.start_s / SECONDS_PER_DAY
+        last = trigger + window.stop_s / SECONDS_PER_DAY
+        few = self._store.objects_in_window(first, last, FEW_OBJECTS + 1)
+        if len(few) <= FEW_OBJECTS:
+            return few
         level = level_searched(region, self._settings.max_credible_level)
-        ranges = None
-        if region.area_deg2(level) <= SMALL_SKY_DEG2:
-            # Ranges are half open in `graph.regions` and closed in the index look-up.
-            ranges = [(int(start), int(stop) - 1) for start, stop in region.cover(level, MAX_INDEX_RANGES)]
-        first, last = window.start_s / SECONDS_PER_DAY, window.stop_s / SECONDS_PER_DAY
-        return self._store.objects_in_window(trigger + first, trigger + last, ranges)
+        if region.area_deg2(level) > SMALL_SKY_DEG2:
+            found = self._store.objects_in_window(first, last, MAX_OBJECTS)
+            if len(found) == MAX_OBJECTS:
+                logger.error("%s: only %d objects of its window were matched", event.event_key, MAX_OBJECTS)
+            return found
+        # Ranges are half open in `graph.regions` and closed in the index look-up.
+        ranges = [(int(start), int(stop) - 1) for start, stop in region.cover(level, MAX_INDEX_RANGES)]
+        return self._store.objects_in_ranges(first, last, ranges)
+
+
+def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Yield the items in lists of a size; the last one may be shorter."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _located(notices: Iterable[Notice]) -> list[str]:
+    """Return the identifiers of the notices that give a place, oldest first."""
+    return [n.notice_id for n in sorted(notices, key=notice_order) if n.localization is not None]
 
 
 def _key(pair: Coincidence) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from neo4j import Driver, GraphDatabase, NotificationMinimumSeverity
 from neo4j.exceptions import AuthError, ClientError, DriverError, Neo4jError
@@ -62,9 +62,17 @@ class Connection:
         self._database = database
 
     @classmethod
-    def open(cls, settings: GraphSettings) -> Connection:
+    def open(cls, settings: GraphSettings) -> Self:
         """Open a driver and keep it."""
         return cls(open_driver(settings), settings.database)
+
+    def __enter__(self) -> Self:
+        """Return itself, to be closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the driver."""
+        self.close()
 
     def close(self) -> None:
         """Close the driver."""

@@ -57,36 +57,27 @@ class EventStore:
         ]
         return frozenset(self._connection.write("write_notices", rows=rows)[0]["new_ids"]) if rows else frozenset()
 
-    def notices_of(self, event_key: str) -> tuple[Notice, ...]:
-        """Return every notice of an event."""
-        rows = self._connection.read("read_notices_of_event", event_key=event_key)
-        return tuple(codec.from_bytes(Notice, row["body"].encode()) for row in rows)
+    def notices_of(self, event_keys: Sequence[str]) -> dict[str, tuple[Notice, ...]]:
+        """Return every notice of some events; events without any are left out."""
+        rows = self._connection.read("read_notices_of_events", event_keys=list(event_keys))
+        return {row["event_key"]: tuple(codec.from_bytes(Notice, b.encode()) for b in row["bodies"]) for row in rows}
 
     def event_keys(self) -> tuple[str, ...]:
         """Return the keys of all events that notices tell of."""
         return tuple(row["event_key"] for row in self._connection.read("read_event_keys"))
 
-    def write_event(self, event: Event, case: ScienceCase, localization_ids: Sequence[str]) -> None:
-        """Set the state of an event; ``localization_ids`` are those of its notices, oldest first."""
-        properties = {
-            "event_key": event.event_key,
-            "mission": event.mission,
-            "event_id": event.event_id,
-            "event_names": list(event.event_names),
-            "case": case.value,
-            "messenger": event.messenger.value,
-            "trigger_time": format_utc(event.trigger_time) if event.trigger_time else None,
-            "state": event.state.value,
-            "alert_tense": event.alert_tense.value,
-            "revision": event.revision,
-            "far_hz": event.far_hz,
-            "p_astro": event.p_astro,
-            "classification": json.dumps(dict(sorted(event.classification.items()))),
-            "is_astrophysical_burst": event.is_astrophysical_burst,
-        }
-        self._connection.write(
-            "write_event", event=properties, notice_ids=list(event.notice_ids), localization_ids=list(localization_ids)
-        )
+    def write_events(self, events: Sequence[tuple[Event, ScienceCase, Sequence[str]]]) -> None:
+        """Set the states of events, each with its case and the localizations of its notices, oldest first."""
+        rows = [
+            {
+                "event": event_properties(event, case),
+                "notice_ids": list(event.notice_ids),
+                "localization_ids": list(localization_ids),
+            }
+            for event, case, localization_ids in events
+        ]
+        if rows:
+            self._connection.write("write_events", rows=rows)
 
     def objects_by_key(self, keys: Sequence[str]) -> ObjectColumns:
         """Return the objects of these keys; keys without an object are passed over."""
@@ -95,13 +86,16 @@ class EventStore:
             rows += self._connection.read("read_objects_by_key", object_keys=list(keys[start : start + KEYS_PER_READ]))
         return object_columns(rows)
 
-    def objects_in_window(
-        self, from_mjd_tai: float, until_mjd_tai: float, ranges: Sequence[tuple[int, int]] | None
-    ) -> ObjectColumns:
-        """Return objects first detected in a time window [d, TAI], inside order-29 pixel ranges if some are given."""
+    def objects_in_window(self, from_mjd_tai: float, until_mjd_tai: float, limit: int) -> ObjectColumns:
+        """Return objects first detected in a time window [d, TAI], ``limit`` at most."""
         window = {"from_mjd_tai": from_mjd_tai, "until_mjd_tai": until_mjd_tai}
-        if ranges is None:
-            return object_columns(self._connection.read("read_objects_in_window", **window))
+        return object_columns(self._connection.read("read_objects_in_window", limit=limit, **window))
+
+    def objects_in_ranges(
+        self, from_mjd_tai: float, until_mjd_tai: float, ranges: Sequence[tuple[int, int]]
+    ) -> ObjectColumns:
+        """Return objects first detected in a time window [d, TAI] inside closed ranges of order-29 pixels."""
+        window = {"from_mjd_tai": from_mjd_tai, "until_mjd_tai": until_mjd_tai}
         pixels = [list(pair) for pair in ranges]
         return object_columns(self._connection.read("read_objects_in_ranges", ranges=pixels, **window))
 
@@ -188,6 +182,26 @@ class EventStore:
         """Remember that a list has been handed to Kafka."""
         key = f"{follow_up.case.value}:{follow_up.version}"
         self._connection.write("mark_list_published", list_key=key, list_id=follow_up.list_id)
+
+
+def event_properties(event: Event, case: ScienceCase) -> dict[str, object]:
+    """Return the properties of an Event node."""
+    return {
+        "event_key": event.event_key,
+        "mission": event.mission,
+        "event_id": event.event_id,
+        "event_names": list(event.event_names),
+        "case": case.value,
+        "messenger": event.messenger.value,
+        "trigger_time": format_utc(event.trigger_time) if event.trigger_time else None,
+        "state": event.state.value,
+        "alert_tense": event.alert_tense.value,
+        "revision": event.revision,
+        "far_hz": event.far_hz,
+        "p_astro": event.p_astro,
+        "classification": json.dumps(dict(sorted(event.classification.items()))),
+        "is_astrophysical_burst": event.is_astrophysical_burst,
+    }
 
 
 def notice_properties(notice: Notice, body: bytes) -> dict[str, object]:

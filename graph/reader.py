@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from neo4j import READ_ACCESS, Driver, NotificationMinimumSeverity, Query, Session
 from neo4j.exceptions import ClientError, DriverError, Neo4jError
 
 from graph import rows
+from graph.config import GraphSettings
+from graph.connection import open_driver
 from graph.cursors import AFTER_EVERY_KEY, EventCursor
 from graph.errors import NotFoundError, QueryRefusedError, StoreError
 from graph.model import CoincidenceState, EventState, Messenger, ScienceCase, Survey
@@ -58,6 +60,13 @@ class GraphReader:
     def __init__(self, driver: Driver, database: str = "neo4j") -> None:
         self._driver = driver
         self._database = database
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: GraphSettings) -> Iterator[Self]:
+        """Yield a reader with a driver of its own, closed at the end of the block."""
+        with open_driver(settings) as driver:
+            yield cls(driver, settings.database)
 
     def ping(self) -> None:
         """Return when the graph answers."""

@@ -34,6 +34,8 @@ class KafkaSender:
                 **settings.client_config(),
                 "enable.idempotence": True,
                 "linger.ms": 5,
+                # librdkafka writes warnings to stderr for what it mends by itself, e.g. a coordinator that still loads.
+                "log_level": 3,
                 "compression.type": "lz4",
                 "message.max.bytes": settings.max_message_bytes,
                 "queue.buffering.max.kbytes": 262_144,

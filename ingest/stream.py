@@ -51,6 +51,10 @@ SESSION_OPTIONS = {
 """Spark settings of the job; workers are kept because a new one must load numba, ONNX Runtime and the models."""
 
 
+LOG_CONFIGURATION = Path(__file__).with_name("log4j2.properties")
+"""Errors only: Spark and Kafka tell of every task at lower levels."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
     """What an executor needs to know; travels to it by pickle."""
@@ -173,6 +177,7 @@ def open_session(settings: IngestSettings, jars: Sequence[str], driver_memory_mb
         .config("spark.driver.memory", f"{driver_memory_mb}m")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.extraJavaOptions", f"-Dlog4j2.configurationFile={LOG_CONFIGURATION.as_uri()}")
         .config("spark.jars", ",".join(jars))
         .config("spark.local.dir", str(work_dir / "spark"))
         .config("spark.sql.warehouse.dir", str(work_dir / "spark-warehouse"))
@@ -188,6 +193,7 @@ def open_session(settings: IngestSettings, jars: Sequence[str], driver_memory_mb
 def start_stream(
     session: SparkSession,
     plan: WorkerPlan,
+    ledger: AlertStore,
     checkpoint: Path,
     on_batch: Callable[[BatchSummary], None],
     *,
@@ -197,11 +203,11 @@ def start_stream(
 
     Parameters
     ----------
+    ledger : where the driver writes what became of each batch.
     checkpoint : folder of Spark's offset log; it belongs to the topics' data and is kept with them.
     on_batch : called on the driver after each micro-batch is in the graph and in the ledger.
     once : True ends the query when everything that was there at the start is done.
     """
-    ledger = AlertStore(Connection.open(plan.graph))
 
     def handle(frame: DataFrame, batch_id: int) -> None:
         rows = frame.mapInArrow(partial(handle_batches, plan=plan), REPORT_SCHEMA).collect()

@@ -1,7 +1,8 @@
 """Labelled light curves for training: recorded ZTF packets, published light curves and the PLAsTiCC simulation.
 
 Only sources with a stated open licence are read, so that the models may be redistributed: `SOURCES` names them. Every
-source becomes `History` values in nJy and MJD TAI, which `examples` cuts into what an alert would have shown.
+source becomes `History` values in nJy and MJD TAI, which `ingest.training_examples` cuts into what an alert would have
+shown.
 """
 
 from __future__ import annotations

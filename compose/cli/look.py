@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +13,8 @@ import orjson
 import typer
 from rich.table import Table
 
-from api.config import ApiSettings
 from compose.cli.console import print_json, stdout
 from compose.cli.services import located_settings
-from graph.connection import open_driver
 from graph.errors import NotFoundError, SkyMapError, WireError
 from graph.model import ScienceCase
 from graph.reader import GraphReader
@@ -48,22 +44,11 @@ def register(app: typer.Typer) -> None:
     app.command()(notice)
 
 
-@contextmanager
-def graph_reader() -> Iterator[tuple[GraphReader, ApiSettings]]:
-    """Yield a reader of the configured graph, and the bounds for typed queries."""
-    settings = located_settings()
-    driver = open_driver(settings.graph)
-    try:
-        yield GraphReader(driver, settings.graph.database), settings.api
-    finally:
-        driver.close()
-
-
 def events(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Events at most.")] = 20, as_json: AsJson = False
 ) -> None:
     """Show the newest events."""
-    with graph_reader() as (reader, _):
+    with GraphReader.open(located_settings().graph) as reader:
         found = reader.events(limit).items
     if as_json:
         for event in found:
@@ -90,7 +75,7 @@ def lists(
     as_json: AsJson = False,
 ) -> None:
     """Show the current follow-up lists."""
-    with graph_reader() as (reader, _):
+    with GraphReader.open(located_settings().graph) as reader:
         for wanted in [case] if case else list(ScienceCase):
             try:
                 view = reader.list(wanted, None, limit)
@@ -113,8 +98,6 @@ def list_table(view: ListView) -> Table:
     for column in (
         "rank",
         "object",
-        "ra [deg]",
-        "dec [deg]",
         "score",
         "class",
         "mag",
@@ -122,13 +105,11 @@ def list_table(view: ListView) -> Table:
         "joint FAR [Hz]",
         "event",
     ):
-        table.add_column(column, no_wrap=column in ("object", "event"))
+        table.add_column(column, no_wrap=True)
     for target in view.targets:
         table.add_row(
             str(target.rank),
             f"{target.survey.value}:{target.object_id}",
-            f"{target.ra_deg:.5f}",
-            f"{target.dec_deg:+.5f}",
             f"{target.score:.2f}",
             f"{target.top_class} {target.class_probability:.2f}"
             if target.top_class and target.class_probability
@@ -146,7 +127,9 @@ def cypher(
     table_format: Annotated[TableFormat, typer.Option("--format", help="csv or json.")] = TableFormat.JSON,
 ) -> None:
     """Run a read-only Cypher query, bounded in time and rows."""
-    with graph_reader() as (reader, bounds):
+    settings = located_settings()
+    bounds = settings.api
+    with GraphReader.open(settings.graph) as reader:
         answer = reader.read_query(query, {}, bounds.query_timeout_s, bounds.query_max_rows)
     if table_format is TableFormat.CSV:
         writer = csv.writer(sys.stdout)
@@ -159,7 +142,7 @@ def cypher(
 
 def ledger(as_json: AsJson = False) -> None:
     """Show what became of every alert, by night; exit status 1 when a night does not add up."""
-    with graph_reader() as (reader, _):
+    with GraphReader.open(located_settings().graph) as reader:
         nights = reader.ledger(ALL_NIGHTS)
     if as_json:
         for night in nights:

@@ -16,10 +16,11 @@ from compose.cli.look import list_table
 from compose.cli.services import located_settings
 from compose.config import Settings, load_settings
 from compose.feed import feed_alerts, feed_notices
-from compose.night import Stopwatch, graph_reader, run_night
+from compose.night import Stopwatch, run_night
 from compose.stack import embedded
 from graph.errors import NotFoundError
 from graph.model import ScienceCase, Survey
+from graph.reader import GraphReader
 from ingest.catalogue import CatalogueLayout, build_catalogue
 from ingest.replay import iter_alert_messages, iter_notice_messages
 from ingest.simulate import simulate_night, write_night
@@ -125,12 +126,12 @@ def _generate(folder: Path) -> Path:
 
 
 def _show_lists(settings: Settings) -> None:
-    reader = graph_reader(settings)
-    for case in ScienceCase:
-        try:
-            stdout.print(list_table(reader.list(case, None, TARGETS_SHOWN)))
-        except NotFoundError:
-            stdout.print(f"{case.value}: no targets tonight")
+    with GraphReader.open(settings.graph) as reader:
+        for case in ScienceCase:
+            try:
+                stdout.print(list_table(reader.list(case, None, TARGETS_SHOWN)))
+            except NotFoundError:
+                stdout.print(f"{case.value}: no targets tonight")
 
 
 def _serve_until_interrupted(settings: Settings) -> None:

@@ -21,6 +21,9 @@ from graph.errors import EnvironmentProblem
 LOOPBACK = "127.0.0.1"
 """The only address that embedded servers bind to: they have no login."""
 
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+"""Servers started by this process: kept so that the system can tell us how they ended."""
+
 STOP_GRACE_S = 20.0
 """Time allowed for an orderly stop before a kill [s]; Neo4j writes a checkpoint of a few seconds."""
 
@@ -38,6 +41,8 @@ class ServerRecord:
 
     def is_running(self) -> bool:
         """Return whether that very process is alive."""
+        if self.pid in _CHILDREN:
+            return _CHILDREN[self.pid].poll() is None
         try:
             process = psutil.Process(self.pid)
             return abs(process.create_time() - self.created) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
@@ -96,6 +101,7 @@ def start_child(
             start_new_session=True,
             cwd=log.parent,
         )
+    _CHILDREN[child.pid] = child
     return ServerRecord(name, child.pid, psutil.Process(child.pid).create_time(), port, str(log))
 
 
@@ -126,6 +132,8 @@ def stop_child(record: ServerRecord) -> None:
     except psutil.TimeoutExpired:
         process.kill()
         process.wait(STOP_GRACE_S)
+    if record.pid in _CHILDREN:
+        _CHILDREN.pop(record.pid).wait(STOP_GRACE_S)
 
 
 def last_line(log: Path) -> str:

@@ -1,4 +1,4 @@
-// Objects first detected in a time window. Parameters: from_mjd_tai, until_mjd_tai. Result: see graph.objects.
+// Objects first detected in a time window. Parameters: from_mjd_tai, until_mjd_tai, limit. Result: see graph.objects.
 // Index: object_first_midpoint.
 MATCH (o:Object)
 WHERE o.first_midpoint_mjd_tai >= $from_mjd_tai AND o.first_midpoint_mjd_tai <= $until_mjd_tai
@@ -6,4 +6,4 @@ RETURN o.survey AS survey, o.object_id AS object_id, o.ra_deg AS ra_deg, o.dec_d
   o.first_midpoint_mjd_tai AS first_midpoint_mjd_tai, o.last_limit_mjd_tai AS last_limit_mjd_tai,
   o.latest_mag AS latest_mag, o.top_class AS top_class, o.class_probability AS class_probability,
   o.n_detections AS n_detections
-ORDER BY o.object_key
+LIMIT $limit

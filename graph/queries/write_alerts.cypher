@@ -1,4 +1,4 @@
-// Merge objects and detections of one survey, given as columns of equal length; see graph.writer.AlertRows.
+// Merge objects and detections of one survey, given as columns of equal length; see graph.alert_store.AlertRows.
 // Result: the places in the columns whose detection was in the graph already from another message.
 // Indexes: unique keys of Object and Detection. What is newest is decided by (time, detection_id), so any order of
 // the same rows leaves the same graph.

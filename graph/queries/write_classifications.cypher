@@ -1,4 +1,4 @@
-// Merge the newest classification of each object by one classifier and version, as columns; see graph.writer.
+// Merge the newest classification of each object by one classifier and version, as columns; see graph.alert_store.
 // Result: none. An edge stands for (object, class, classifier, version) and holds the newest value for that class;
 // the classification at each detection stays on the detection.
 // Indexes: unique keys of Object and Class.

@@ -1,4 +1,4 @@
-// Merge cross-matches of objects with catalogue sources, as columns; see graph.writer.MatchRows.
+// Merge cross-matches of objects with catalogue sources, as columns; see graph.alert_store.MatchRows.
 // Result: none. Indexes: unique keys of Object and CatalogSource.
 UNWIND range(0, size($object_key) - 1) AS i
 MATCH (o:Object {object_key: $object_key[i]})

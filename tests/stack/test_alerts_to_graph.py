@@ -21,7 +21,6 @@ import pytest
 from compose import services
 from compose.audit import audit
 from compose.feed import feed_alerts
-from compose.night import graph_reader
 from compose.testing import Installation
 from graph.bus import read_all
 from graph.model import Survey
@@ -89,7 +88,7 @@ def test_real_packets_arrive_once_and_unchanged(installation: Installation, shar
     expected = expected_ztf(packets)
     assert len(expected) > 100
     assert_graph_holds(installation, expected)
-    figures = audit(installation.settings, installation.connection, graph_reader(installation.settings), ())
+    figures = audit(installation.settings, ())
     assert figures.ledger_balanced
     assert figures.alerts_received == 2 * len(packets)
     assert figures.detections == len(expected)
@@ -117,9 +116,8 @@ def test_malformed_packets_end_in_the_dead_letters(installation: Installation, s
         assert headers["reason"] in {"malformed", "unknown_schema"}
         assert headers["message"]
         assert headers["source"].startswith("alerts.ztf/")
-    assert audit(
-        installation.settings, installation.connection, graph_reader(installation.settings), ()
-    ).ledger_balanced
+    figures = audit(installation.settings, ())
+    assert figures.ledger_balanced
 
 
 def test_a_killed_job_leaves_the_same_graph(installation: Installation) -> None:
@@ -156,7 +154,7 @@ def test_a_killed_job_leaves_the_same_graph(installation: Installation) -> None:
     truth = {int(name) for name in night.truth.column("detection_id").to_pylist()}
     in_graph = {row["id"] for row in installation.query("MATCH (d:Detection) RETURN d.detection_id AS id")}
     assert in_graph <= truth
-    figures = audit(installation.settings, installation.connection, graph_reader(installation.settings), ())
+    figures = audit(installation.settings, ())
     assert figures.ledger_balanced
     assert figures.alerts_received == len(ztf) + len(lsst)
     assert figures.alerts_duplicate == 0

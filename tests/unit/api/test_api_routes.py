@@ -108,7 +108,7 @@ def test_unchanged_answers_are_not_sent_again(client: TestClient, path: str) -> 
 
 def test_a_retraction_changes_the_tag_of_a_list(client: TestClient, reader: Any) -> None:
     tag = client.get(f"{BASE}/lists/grb").headers["etag"]
-    reader.event_state = EventState.RETRACTED
+    reader.retract("Fermi:611989445")
     again = client.get(f"{BASE}/lists/grb", headers={"If-None-Match": tag})
     assert again.status_code == 200
     assert again.json()["targets"][0]["event_state"] == "retracted"

@@ -87,6 +87,12 @@ def test_packages_are_imported_from_this_clone(name: str) -> None:
     assert Path(module.__file__).is_relative_to(ROOT)
 
 
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines of a function without its docstring."""
+    first = function.body[1] if ast.get_docstring(function) and len(function.body) > 1 else function.body[0]
+    return (function.end_lineno or 0) - first.lineno + 1
+
+
 def test_modules_and_functions_stay_small() -> None:
     too_long = []
     for name in PACKAGES:
@@ -95,7 +101,7 @@ def test_modules_and_functions_stay_small() -> None:
             if text.count("\n") > 400:
                 too_long.append(f"{path.name}: {text.count(chr(10))} lines")
             functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-            too_long += [f"{path.name}:{f.name}" for f in functions if (f.end_lineno or 0) - f.lineno >= 60]
+            too_long += [f"{path.name}:{function.name}" for function in functions if code_lines(function) > 60]
     assert not too_long
 
 

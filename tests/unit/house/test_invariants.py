@@ -1,0 +1,183 @@
+"""Invariants of ARCHITECTURE.md that no import contract can hold: what the sources never say."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.notices.registry import CLASSIC_PREFIX, TOPICS
+
+ROOT = Path(__file__).resolve().parents[3]
+PACKAGES = ("api", "compose", "coordinator", "graph", "ingest")
+
+WIRE_NAMES = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    candid magpsf sigmapsf diffmaglim isdiffpos programid ssnamenr ndethist drb prv_candidates objectId
+    diaSource diaSourceId diaObject diaObjectId psfFlux psfFluxErr midpointMjdTai ssObjectId prvDiaSources
+    Packet_Type TrigID Error2Radius WhereWhen ISOTime superevent_id alert_datetime ra_dec_error healpix_file GraceID
+    """,
+    )
+)
+"""Names that surveys and missions give their fields and that Heliograph has other names for."""
+
+CLOCKS = frozenset({"datetime.now", "datetime.today", "datetime.utcnow", "date.today", "time.time", "time.time_ns"})
+"""Calls that read the calendar; ``time.monotonic`` only paces a loop and is not among them."""
+
+GRAPH_WRITING = re.compile(r"\b(?:DELETE|REMOVE|DROP)\b")
+NODE_MAKING = re.compile(r"(?<!ON )\bCREATE\b")
+
+
+def trees(*packages: str) -> Iterator[tuple[str, ast.Module]]:
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def without_docstrings(tree: ast.Module) -> Iterator[ast.AST]:
+    prose = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    return (node for node in ast.walk(tree) if id(node) not in prose)
+
+
+def spoken(tree: ast.Module) -> Iterator[str]:
+    """Yield the names and the strings of a module, docstrings left out."""
+    for node in without_docstrings(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg | ast.keyword) and node.arg:
+            yield node.arg
+
+
+def statements() -> list[tuple[str, str]]:
+    """Return the name and the text of each Cypher statement, comments left out."""
+    return [
+        (path.stem, re.sub(r"//.*", "", path.read_text(encoding="utf-8")))
+        for path in sorted((ROOT / "graph" / "queries").glob("*.cypher"))
+    ]
+
+
+@pytest.mark.parametrize("package", ["api", "coordinator", "graph"])
+def test_wire_names_die_in_ingest(package: str) -> None:
+    found = [
+        f"{path}: {word}"
+        for path, tree in trees(package)
+        for text in spoken(tree)
+        for word in re.findall(r"\w+", text)
+        if word in WIRE_NAMES
+    ]
+    texts = [*(ROOT / package).rglob("*.cypher"), *(ROOT / package).rglob("*.js")]
+    found += [
+        f"{path.name}: {word}"
+        for path in texts
+        for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))
+        if word in WIRE_NAMES
+    ]
+    assert not found
+
+
+def test_the_wire_names_are_those_that_ingest_reads() -> None:
+    known = {word for _, tree in trees("ingest") for text in spoken(tree) for word in re.findall(r"\w+", text)}
+    assert known >= WIRE_NAMES
+
+
+def test_nothing_reads_the_calendar() -> None:
+    found = [
+        f"{path}:{node.lineno}"
+        for path, tree in trees(*PACKAGES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(tuple(CLOCKS))
+    ]
+    assert not found
+
+
+def test_leap_seconds_are_known_in_one_place() -> None:
+    found = {
+        path
+        for path, tree in trees(*PACKAGES)
+        for text in spoken(tree)
+        if text in {"leap_seconds", "tai_utc", "utctai", "taiutc"}
+    }
+    assert found == {"graph/times.py"}
+    modules = {
+        name
+        for _, tree in trees(*PACKAGES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+    }
+    assert "astropy.time" not in modules
+
+
+def test_only_the_ledger_is_ever_deleted() -> None:
+    assert {name for name, text in statements() if GRAPH_WRITING.search(text)} == {"write_ledger"}
+
+
+def test_writes_merge_instead_of_create() -> None:
+    # A ledger entry replaces what was written for its offsets, so it may be created.
+    assert {name for name, text in statements() if NODE_MAKING.search(text)} == {"write_ledger"}
+
+
+def test_statements_that_do_not_write_are_named_so() -> None:
+    writing = {name for name, text in statements() if re.search(r"\b(?:MERGE|SET|CREATE|DELETE)\b", text)}
+    assert writing == {name for name, _ in statements() if name.startswith(("write_", "mark_"))}
+
+
+def test_names_of_the_packages_are_spelled_out_in_imports() -> None:
+    relative = [
+        f"{path}:{node.lineno}"
+        for path, tree in trees(*PACKAGES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative
+
+
+def test_every_notice_topic_is_documented() -> None:
+    page = (ROOT / "docs" / "notices.md").read_text(encoding="utf-8")
+    missing = [topic for topic in TOPICS if f"`{topic.removeprefix(CLASSIC_PREFIX)}`" not in page]
+    assert not missing
+
+
+def test_the_architecture_names_what_holds_each_invariant() -> None:
+    """Every test, module and contract that ARCHITECTURE.md points at is there."""
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    held = re.findall(r"\*\*Architecture Invariant\.\*\*.*?(?=\n\n|\Z)", page, re.DOTALL)
+    assert len(held) > 10
+    for line in held:
+        tests = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", line)
+        named = re.findall(r'contract "([^"]+)"', " ".join(line.split()))
+        assert tests or named, line
+        for file, test in tests:
+            assert test == "" or f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{test}"
+            assert (ROOT / file).exists(), file
+        for name in named:
+            assert f'name = "{name}"' in contracts, name
+
+
+def test_the_code_map_names_every_module() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    parts = re.split(r"^### `([\w/]+)/`.*$", page, flags=re.MULTILINE)
+    named = {
+        f"{folder}/{name}"
+        for folder, text in zip(parts[1::2], parts[2::2], strict=True)
+        for name in re.findall(r"^\| `(\w+\.py)`", text.partition("\n## ")[0], re.MULTILINE)
+    }
+    present = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert named == present
