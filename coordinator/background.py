@@ -48,11 +48,16 @@ class Background:
 
 
 DEFAULT_BACKGROUND: Final = Background(
-    {Survey.ZTF.value: 1e-3, Survey.LSST.value: 0.15},
-    "order of magnitude before any measurement: ZTF 1e4 public discoveries a year (TNS) over 27500 deg2; "
-    "LSST 1e7 supernovae in ten years over 18000 deg2 (arXiv:0912.0201)",
+    {Survey.ZTF.value: 2.5, Survey.LSST.value: 20.0},
+    "order of magnitude before any measurement: ZTF 2e5 public alerts a night over 1e4 deg2, 12 per cent of them the "
+    "first of a new object that passes the screening (night of 2023-10-18); LSST 8e5 alerts over 1e4 deg2, 22 per cent "
+    "new (first public nights of 2026)",
 )
-"""Rates [1/deg2/d] until the stream has been measured; for objects that pass a filter for extragalactic transients."""
+"""Rates [1/deg2/d] until the stream has been measured.
+
+For every new object of any class, for that is what is matched: a rate of classified extragalactic transients, a
+thousand times lower, would make chance look rare that is not.
+"""
 
 
 def measure_background(objects: ObjectColumns, area_deg2: Mapping[str, float], duration_d: float) -> Background:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from coordinator.background import DEFAULT_BACKGROUND, Background
 from coordinator.coincidence import DEFAULT_MAX_CREDIBLE_LEVEL
+from graph.model import Survey
 
 
 class CoordinatorSettings(BaseModel):
@@ -23,8 +25,30 @@ class CoordinatorSettings(BaseModel):
     list_window_d: float = Field(
         default=60.0, gt=0, description="Objects first detected longer ago are not listed without an event [d]."
     )
+    new_ztf_objects_per_deg2_day: float = Field(
+        default=DEFAULT_BACKGROUND.rate_per_deg2_day[Survey.ZTF.value],
+        gt=0,
+        description="Rate of unrelated new ZTF objects that chance coincidences are made of [1/deg2/d].",
+    )
+    new_lsst_objects_per_deg2_day: float = Field(
+        default=DEFAULT_BACKGROUND.rate_per_deg2_day[Survey.LSST.value],
+        gt=0,
+        description="The same for LSST [1/deg2/d].",
+    )
     poll_messages: int = Field(default=200, ge=1, description="Messages taken from the bus at a time.")
     include_tests: bool = Field(
         default=False,
         description="Match events of tests and injections too; their coincidences are stored, never published.",
     )
+
+    def background(self) -> Background:
+        """Return the rates of unrelated new objects."""
+        rates = {
+            Survey.ZTF.value: self.new_ztf_objects_per_deg2_day,
+            Survey.LSST.value: self.new_lsst_objects_per_deg2_day,
+        }
+        return (
+            DEFAULT_BACKGROUND
+            if rates == DEFAULT_BACKGROUND.rate_per_deg2_day
+            else Background(rates, "from the settings")
+        )

@@ -17,7 +17,6 @@ from itertools import islice
 
 import orjson
 
-from coordinator.background import DEFAULT_BACKGROUND, Background
 from coordinator.coincidence import OpenEvent, find_coincidences, is_real, level_searched, match_batch, supersede
 from coordinator.config import CoordinatorSettings
 from coordinator.lifecycle import event_from_notices, notice_order
@@ -69,13 +68,12 @@ class Coordinator:
         store: EventStore,
         sender: Sender,
         settings: CoordinatorSettings,
-        background: Background = DEFAULT_BACKGROUND,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._sender = sender
         self._settings = settings
-        self._background = background
+        self._background = settings.background()
         self._clock = clock
         self._open: dict[str, OpenEvent] = {}
         self._new_notices: dict[str, None] = {}

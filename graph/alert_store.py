@@ -111,7 +111,10 @@ class AlertStore:
                 {"survey": rows.survey.value, "object_key": ordered_keys, "detection_key": detections, **columns},
             )
         ]
-        classified = [place for place, name in enumerate(columns["top_class"]) if name is not None]
+        top_class = columns["top_class"]
+        classified = [place for place, name in enumerate(top_class) if name is not None]
+        # Likewise for the few nodes that all writers share.
+        classified.sort(key=lambda place: str(top_class[place]))
         if classified:
             wanted = ("top_class", "class_probability", "std", "n_points", "midpoint_mjd_tai")
             picked = {name: [columns[name][place] for place in classified] for name in wanted}
@@ -146,7 +149,7 @@ class AlertStore:
 
 
 def _match_parameters(keys: list[str], matches: MatchRows) -> dict[str, object]:
-    order = np.argsort(matches.row, kind="stable")
+    order = np.lexsort((matches.name.astype(str), matches.catalog.astype(str)))
     columns = {
         field.name: nullable(getattr(matches, field.name)[order]) for field in fields(matches) if field.name != "row"
     }

@@ -242,7 +242,7 @@ class Target:
     top_class: str | None
     class_probability: float | None
     latest_mag: float | None
-    """AB magnitude of the newest positive detection."""
+    """AB magnitude of the newest detection; None while its difference flux is negative."""
     first_midpoint_mjd_tai: float
     p_chance: float | None
     joint_far_hz: float | None

@@ -36,7 +36,7 @@ class ObjectColumns:
     last_limit_mjd_tai: FloatArray
     """(n,) newest visit before the first detection that saw nothing [d, TAI]; NaN when there is none."""
     latest_mag: FloatArray
-    """(n,) AB magnitude of the newest positive detection; NaN when there is none."""
+    """(n,) AB magnitude of the newest detection; NaN while its difference flux is negative."""
     top_class: TextArray
     """(n,) name of the most probable class; empty when no classifier spoke."""
     class_probability: FloatArray

@@ -8,6 +8,7 @@ again with the same offsets, and every write is idempotent, so nothing is lost a
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections import Counter, defaultdict
@@ -80,6 +81,8 @@ class BatchSummary:
 
 @lru_cache(maxsize=1)
 def _shared(plan_key: str, graph: GraphSettings, kafka: KafkaSettings) -> tuple[AlertStore, KafkaSender]:  # noqa: ARG001
+    # The driver warns of every transaction that it is going to repeat.
+    logging.getLogger("neo4j").setLevel(logging.ERROR)
     return AlertStore(Connection.open(graph)), KafkaSender(kafka)
 
 

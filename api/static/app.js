@@ -2,7 +2,7 @@
 
 import { formatAge } from "./format.js";
 import { drawSky } from "./sky.js";
-import { eventTable, listSection, noEvents, noLists, pairList } from "./view.js";
+import { eventTable, fullName, listSection, newestEvents, noEvents, noLists, pairList } from "./view.js";
 
 /** Between two rounds [ms]: a retraction must be seen within seconds, and an unchanged answer costs 200 bytes. */
 const ROUND_MS = 5000;
@@ -17,6 +17,7 @@ const TOTALS_MS = 60000;
 const PATIENCE_MS = 20000;
 
 const EVENTS_SHOWN = 25;
+const EVENTS_IN_BRIEF = 6;
 const TARGETS_SHOWN = 10;
 
 const byId = (id) => document.getElementById(id);
@@ -74,6 +75,7 @@ async function refreshEvents() {
   if (body === null) return false;
   events = body.items;
   replace(byId("event-table"), events.length > 0 ? eventTable(events, Date.now()) : noEvents());
+  byId("newest").replaceChildren(...(events.length > 0 ? [newestEvents(events.slice(0, EVENTS_IN_BRIEF), Date.now())] : []));
   return true;
 }
 
@@ -110,11 +112,16 @@ async function refreshTotals() {
 function redrawSky() {
   const places = events
     .filter(({ localization: where }) => where && where.ra_deg !== null && where.dec_deg !== null)
-    .map(({ localization: where, state }) => ({ ra: where.ra_deg, dec: where.dec_deg, radius: where.error_radius_deg, gone: state === "retracted" }));
+    .map((event) => ({
+      ra: event.localization.ra_deg, dec: event.localization.dec_deg, radius: event.localization.error_radius_deg,
+      name: fullName(event), gone: event.state === "retracted",
+    }));
   const targets = [...lists.values()].filter(Boolean).flatMap((list) => list.targets).map(({ ra_deg: ra, dec_deg: dec }) => ({ ra, dec }));
   const canvas = byId("sky");
   drawSky(canvas, places, targets);
   canvas.setAttribute("aria-label", `All-sky map with ${places.length} events and ${targets.length} targets; the tables below hold the same positions.`);
+  const missing = events.length - places.length;
+  byId("not-drawn").textContent = missing === 0 ? "" : `Not drawn: ${missing} ${missing === 1 ? "event" : "events"} without a central position.`;
 }
 
 async function round() {

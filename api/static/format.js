@@ -16,6 +16,11 @@ export function isNumber(value) {
   return typeof value === "number" && Number.isFinite(value);
 }
 
+/** A number with a fixed number of decimals and a real minus sign. */
+export function formatFixed(value, decimals) {
+  return isNumber(value) ? value.toFixed(decimals).replace("-", "−") : ABSENT;
+}
+
 /** Two significant digits; powers of ten outside 0.001 to 100,000. */
 export function formatNumber(value, digits = 2) {
   if (!isNumber(value)) return ABSENT;
@@ -23,11 +28,21 @@ export function formatNumber(value, digits = 2) {
   const size = Math.abs(value);
   if (size >= 1e-3 && size < 1e5) {
     const rounded = Number(value.toPrecision(digits));
-    return rounded.toLocaleString("en-GB", { maximumSignificantDigits: Math.max(digits, size >= 1 ? 3 : digits) });
+    return rounded.toLocaleString("en-GB", { maximumSignificantDigits: Math.max(digits, size >= 1 ? 3 : digits) }).replace("-", "−");
   }
   const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
   const raised = [...exponent.replace("+", "")].map((sign) => SUPERSCRIPTS[sign]).join("");
-  return `${mantissa}×10${raised}`;
+  return `${mantissa.replace("-", "−")}×10${raised}`;
+}
+
+/** What a term was computed from: seven digits, enough for an MJD; long identifiers lose their end. */
+export function formatInput(value) {
+  if (!isNumber(value)) {
+    const text = String(value ?? ABSENT);
+    return text.length > 20 ? `${text.slice(0, 10)}…` : text;
+  }
+  if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e7)) return formatNumber(value, 3);
+  return value.toLocaleString("en-GB", { maximumSignificantDigits: 7, useGrouping: false }).replace("-", "−");
 }
 
 /** Degrees to "±dd:mm:ss.s" or "hh:mm:ss.ss", rounded before it is cut so that 60 never shows. */
@@ -117,7 +132,7 @@ export function formatAge(iso, nowMs) {
 
 /** A magnitude. */
 export function formatMag(mag) {
-  return isNumber(mag) ? mag.toFixed(2) : ABSENT;
+  return formatFixed(mag, 2);
 }
 
 /** The most probable class of an event, or an empty text. */

@@ -22,15 +22,20 @@ const small = (text, title) => make("small", { title }, text);
 const withTitle = (text, title) => make("span", { title }, text);
 const badge = (text, kind) => make("span", { class: `badge ${kind}` }, text);
 
-/** A table that stays a table for screen readers when it is shown as cards. */
+/**
+ * A table that stays a table for screen readers when it is shown as cards.
+ *
+ * A cell is a list of nodes, or null where nothing is known; an optional column that nothing is known of is left out.
+ */
 function table(caption, columns, rows) {
-  const heads = columns.map(({ name, kind }) => make("th", { scope: "col", role: "columnheader", class: kind }, name));
+  const kept = [...columns.keys()].filter((place) => !columns[place].optional || rows.some(({ cells }) => cells[place] !== null));
+  const kind = (place) => [`c-${columns[place].key}`, columns[place].number ? "number" : ""].join(" ").trim();
+  const heads = kept.map((place) => make("th", { scope: "col", role: "columnheader", class: kind(place), title: columns[place].hint }, columns[place].name));
   const body = rows.map(({ cells, gone }) =>
-    make("tr", { role: "row", class: gone ? "gone" : null }, ...cells.map((content, place) => {
-      const { name, kind } = columns[place];
-      const isHead = place === 0;
-      const attributes = { role: isHead ? "rowheader" : "cell", scope: isHead ? "row" : null, class: kind, "data-label": name };
-      return make(isHead ? "th" : "td", attributes, ...content);
+    make("tr", { role: "row", class: gone ? "gone" : null }, ...kept.map((place) => {
+      const isHead = columns[place].isHead === true;
+      const attributes = { role: isHead ? "rowheader" : "cell", scope: isHead ? "row" : null, class: kind(place), "data-label": columns[place].name };
+      return make(isHead ? "th" : "td", attributes, ...(cells[place] ?? [make("span", { class: "absent" }, f.ABSENT)]));
     })));
   return make("div", { class: "wide", role: "region", "aria-label": caption, tabindex: "0" },
     make("table", { role: "table", "aria-label": caption },
@@ -39,7 +44,7 @@ function table(caption, columns, rows) {
 }
 
 function position(raDeg, decDeg) {
-  if (!f.isNumber(raDeg) || !f.isNumber(decDeg)) return [make("span", {}, f.ABSENT)];
+  if (!f.isNumber(raDeg) || !f.isNumber(decDeg)) return null;
   return [
     make("span", { class: "sexagesimal" }, `${f.formatRa(raDeg)} ${f.formatDec(decDeg)}`),
     small(`${raDeg.toFixed(5)}°, ${decDeg >= 0 ? "+" : "−"}${Math.abs(decDeg).toFixed(5)}°`, "right ascension and declination, ICRS"),
@@ -50,23 +55,35 @@ function rate(hz) {
   return withTitle(f.formatRate(hz), f.isNumber(hz) ? `${hz.toExponential(3)} Hz` : "not known");
 }
 
+/** The terms of a score in one line: "position 3.00 + delay 2.40 − youth 0.10". */
+function sum(list) {
+  return list.map(({ name, value }, place) => {
+    if (place === 0 || !f.isNumber(value)) return `${place === 0 ? "" : "+ "}${plain(name)} ${f.formatFixed(value, 2)}`;
+    return `${value < 0 ? "−" : "+"} ${plain(name)} ${f.formatFixed(Math.abs(value), 2)}`;
+  }).join(" ");
+}
+
+const plain = (name) => name.replaceAll("_", " ");
+
 function terms(score, list, key) {
   const entries = list.flatMap(({ name, value, inputs }) => {
-    const from = Object.entries(inputs ?? {}).map(([input, held]) => `${input} ${f.isNumber(held) ? f.formatNumber(held, 3) : held ?? f.ABSENT}`);
-    return [
-      make("dt", {}, name), make("dd", {}, f.isNumber(value) ? value.toFixed(2) : f.ABSENT),
-      from.length > 0 ? make("dd", { class: "inputs" }, from.join(", ")) : null,
-    ];
+    const from = Object.entries(inputs ?? {}).map(([input, held]) =>
+      make("span", { title: `${input} ${held ?? f.ABSENT}` }, `${input} `, make("b", {}, f.formatInput(held))));
+    return [make("dt", {}, plain(name)), make("dd", {}, f.formatFixed(value, 2)), make("dd", { class: "inputs" }, ...from)];
   });
-  const hint = list.map(({ name, value }) => `${name} ${f.isNumber(value) ? value.toFixed(2) : f.ABSENT}`).join(" + ");
-  return make("details", { "data-key": key },
-    make("summary", { title: `${hint || "no terms"} (natural logarithms)` }, f.isNumber(score) ? score.toFixed(2) : f.ABSENT),
+  const why = sum(list) || "no terms";
+  return make("details", { class: "why", "data-key": key },
+    make("summary", { title: `${why} (natural logarithms)` }, make("span", {}, f.formatFixed(score, 2)), make("small", {}, why)),
     make("dl", { class: "terms" }, ...entries));
 }
 
 const LIST_COLUMNS = [
-  { name: "Rank", kind: "number" }, { name: "Object" }, { name: "Position" }, { name: "Score", kind: "number" },
-  { name: "Class" }, { name: "Mag", kind: "number" }, { name: "Chance" }, { name: "Event" },
+  { key: "rank", name: "Rank", number: true }, { key: "object", name: "Object", isHead: true },
+  { key: "position", name: "Position" }, { key: "class", name: "Class" },
+  { key: "mag", name: "Mag", number: true, hint: "AB, newest positive detection" },
+  { key: "chance", name: "Chance", optional: true, hint: "Probability of an unrelated object as good as this one; joint false-alarm rate" },
+  { key: "event", name: "Event", optional: true },
+  { key: "score", name: "Score and why", hint: "Sum of its terms, natural logarithms" },
 ];
 
 function targetRow(target) {
@@ -77,13 +94,14 @@ function targetRow(target) {
       [make("span", {}, String(target.rank))],
       [link(apiPath("objects", target.survey, target.object_id), target.object_id), small(target.survey.toUpperCase())],
       position(target.ra_deg, target.dec_deg),
-      [terms(target.score, target.terms, `score ${target.target_key}`)],
-      [make("span", {}, target.top_class ?? f.ABSENT), target.top_class ? small(f.formatProbability(target.class_probability), "calibrated probability") : null],
-      [withTitle(f.formatMag(target.latest_mag), "AB, newest positive detection")],
-      [withTitle(f.formatProbability(target.p_chance), "probability of an unrelated object as good as this one"),
-        make("small", {}, rate(target.joint_far_hz))],
-      target.event_key === null ? [make("span", {}, f.ABSENT)]
+      target.top_class ? [make("span", {}, target.top_class), small(f.formatProbability(target.class_probability), "calibrated probability")] : null,
+      f.isNumber(target.latest_mag) ? [withTitle(f.formatMag(target.latest_mag), "AB, newest positive detection")] : null,
+      f.isNumber(target.p_chance) || f.isNumber(target.joint_far_hz)
+        ? [withTitle(f.formatProbability(target.p_chance), "probability of an unrelated object as good as this one"), make("small", {}, rate(target.joint_far_hz))]
+        : null,
+      target.event_key === null ? null
         : [link(apiPath("events", target.event_key), target.event_key), gone ? badge("retracted", "retracted") : null],
+      [terms(target.score, target.terms, `score ${target.target_key}`)],
     ],
   };
 }
@@ -107,34 +125,74 @@ export function noLists() {
 }
 
 const EVENT_COLUMNS = [
-  { name: "Event" }, { name: "Trigger (UTC)" }, { name: "State" }, { name: "Position" }, { name: "90 % area" },
-  { name: "Significance" }, { name: "Coincidences" },
+  { key: "name", name: "Event", isHead: true }, { key: "trigger", name: "Trigger (UTC)" }, { key: "state", name: "State" },
+  { key: "position", name: "Position" }, { key: "area", name: "90 % area", hint: "Smallest region that holds 90 % of the probability" },
+  { key: "significance", name: "Significance", hint: "False-alarm rate of the trigger, probability of astrophysical origin, class" },
+  { key: "pairs", name: "Coincidences" },
 ];
 
-function eventRow(event, nowMs) {
-  const where = event.localization;
-  const kind = [event.instrument, event.notice_type].filter(Boolean).join(" ");
-  const radius = where && f.isNumber(where.error_radius_deg) ? small(`± ${f.formatAngle(where.error_radius_deg)}`,
-    `stated radius, ${f.formatProbability(where.containment_probability)} containment`) : null;
+/** The name that people use for an event, with its mission. */
+export function fullName(event) {
+  const name = event.event_names[0] ?? event.event_id;
+  return name.startsWith(event.mission) ? name : `${event.mission} ${name}`;
+}
+
+function place(where) {
+  if (!where) return [make("span", { class: "absent" }, "time only")];
+  const centre = position(where.ra_deg, where.dec_deg);
+  if (centre === null) return [make("span", {}, where.kind === "skymap" ? "sky map" : f.ABSENT)];
+  return centre;
+}
+
+function area(where) {
+  if (!f.isNumber(where?.area_90_deg2)) return null;
+  return [withTitle(f.formatArea(where.area_90_deg2), "smallest region that holds 90 % of the probability"),
+    f.isNumber(where.error_radius_deg) ? small(`± ${f.formatAngle(where.error_radius_deg)}`, `stated radius, ${f.formatProbability(where.containment_probability)} containment`) : null];
+}
+
+function significance(event) {
   const best = topLine(event);
+  const lines = [
+    f.isNumber(event.far_hz) ? make("span", {}, "FAR ", rate(event.far_hz)) : null,
+    f.isNumber(event.p_astro) ? small(`astrophysical ${f.formatProbability(event.p_astro)}`, `p_astro ${event.p_astro}`) : null,
+    best ? small(best) : null,
+  ].filter(Boolean);
+  return lines.length > 0 ? lines : null;
+}
+
+function eventRow(event, nowMs) {
+  const kind = [event.messenger, event.instrument === event.mission ? null : event.instrument, event.notice_type];
   const n = event.n_open_coincidences;
   return {
     gone: event.state === "retracted",
     cells: [
-      [link(apiPath("events", event.event_key), `${event.mission} ${event.event_names[0] ?? event.event_id}`), small(`${event.messenger} ${kind}`)],
-      [withTitle(f.formatTime(event.trigger_time), event.trigger_time ? `${event.trigger_time}, MJD ${event.trigger_mjd_tai} (TAI)` : "no trigger time"),
-        event.trigger_time ? make("small", { "data-time": event.trigger_time }, f.formatAge(event.trigger_time, nowMs)) : null],
+      [link(apiPath("events", event.event_key), fullName(event)), small(kind.filter(Boolean).join(" · "))],
+      event.trigger_time ? [withTitle(f.formatTime(event.trigger_time), `${event.trigger_time}, MJD ${event.trigger_mjd_tai} (TAI)`),
+        make("small", { "data-time": event.trigger_time }, f.formatAge(event.trigger_time, nowMs))] : null,
       [badge(event.state, event.state), event.alert_tense === "current" ? null : badge(event.alert_tense, "other"),
         small(`revision ${event.revision}`, "number of distinct notices")],
-      where ? [...position(where.ra_deg, where.dec_deg), radius] : [make("span", {}, "time only")],
-      [withTitle(f.formatArea(where?.area_90_deg2), "smallest region that holds 90 % of the probability")],
-      [make("span", {}, "FAR ", rate(event.far_hz)),
-        f.isNumber(event.p_astro) ? small(`astrophysical ${f.formatProbability(event.p_astro)}`, `p_astro ${event.p_astro}`) : null,
-        best ? small(best) : null],
-      [n === 0 ? make("span", {}, "none")
-        : make("details", { "data-key": `pairs ${event.event_key}`, "data-event": event.event_key }, make("summary", {}, `${n} open`))],
+      place(event.localization),
+      area(event.localization),
+      significance(event),
+      n === 0 ? [make("span", { class: "absent" }, "none")]
+        : [make("details", { "data-key": `pairs ${event.event_key}`, "data-event": event.event_key }, make("summary", {}, `${n} open`))],
     ],
   };
+}
+
+/** The newest events in a few words, beside the map. */
+export function newestEvents(events, nowMs) {
+  return make("ol", { class: "newest", "aria-label": "Newest events in short" }, ...events.map((event) => {
+    const n = event.n_open_coincidences;
+    const where = event.localization;
+    const size = f.isNumber(where?.area_90_deg2) ? f.formatArea(where.area_90_deg2) : "time only";
+    const rest = event.state === "retracted" ? [badge("retracted", "retracted")]
+      : [make("span", {}, n === 0 ? size : `${size} · ${n} open`)];
+    return make("li", { class: event.state === "retracted" ? "gone" : null },
+      link(apiPath("events", event.event_key), fullName(event)),
+      make("span", { "data-time": event.trigger_time ?? "" }, f.formatAge(event.trigger_time, nowMs)), ...rest,
+      event.alert_tense === "current" ? null : badge(event.alert_tense, "other"));
+  }));
 }
 
 function topLine(event) {
@@ -156,5 +214,7 @@ export function noEvents() {
 export function pairList(items) {
   return make("ul", { class: "pairs" }, ...items.map(({ coincidence, object }) => make("li", {},
     link(apiPath("objects", object.survey, object.object_id), object.object_id),
-    ` ${f.formatDelay(coincidence.delta_t_s)}, level ${f.formatNumber(coincidence.credible_level)}, `, rate(coincidence.joint_far_hz))));
+    make("small", {}, withTitle(f.formatDelay(coincidence.delta_t_s), "delay after the trigger"), ", ",
+      withTitle(`level ${f.formatNumber(coincidence.credible_level)}`, "credible level: 0 is the most probable place, 1 the edge"), ", ",
+      rate(coincidence.joint_far_hz)))));
 }

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     work: Annotated[Work, typer.Argument(help="What to measure.")] = Work.INGEST,
-    n: Annotated[int, typer.Option(min=100, help="Alerts to send.")] = 20_000,
+    n: Annotated[int, typer.Option(min=100, help="Alerts to send.")] = 40_000,
     seed: Annotated[int, typer.Option(help="Seed of the generated night.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a few lines.")] = False,
 ) -> None:

@@ -13,7 +13,7 @@ import orjson
 import typer
 from rich.table import Table
 
-from compose.cli.console import print_json, stdout
+from compose.cli.console import print_json, stderr, stdout
 from compose.cli.services import located_settings
 from graph.errors import NotFoundError, SkyMapError, WireError
 from graph.model import ScienceCase
@@ -131,6 +131,8 @@ def cypher(
     bounds = settings.api
     with GraphReader.open(settings.graph) as reader:
         answer = reader.read_query(query, {}, bounds.query_timeout_s, bounds.query_max_rows)
+    if answer.truncated:
+        stderr.print(f"Only the first {bounds.query_max_rows} rows are shown (HELIOGRAPH_API__QUERY_MAX_ROWS).")
     if table_format is TableFormat.CSV:
         writer = csv.writer(sys.stdout)
         writer.writerow(answer.columns)

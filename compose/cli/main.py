@@ -15,6 +15,7 @@ app = typer.Typer(
     help="Turns the changing sky into a live graph and says where to point telescopes.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 for part in (stack, night, services, look, models, bench):

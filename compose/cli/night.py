@@ -18,7 +18,7 @@ from compose.config import Settings, load_settings
 from compose.feed import feed_alerts, feed_notices
 from compose.night import Stopwatch, run_night
 from compose.stack import embedded
-from graph.errors import NotFoundError
+from graph.errors import HeliographError, NotFoundError
 from graph.model import ScienceCase, Survey
 from graph.reader import GraphReader
 from ingest.catalogue import CatalogueLayout, build_catalogue
@@ -40,6 +40,9 @@ SIMULATED_CATALOGUE = CatalogueLayout(
     distance_mpc="distance_mpc",
 )
 """How the catalogue that comes with a generated night is read."""
+
+HEADER_BYTES = 1 << 17
+"""Bytes of an Avro container in which its schema stands."""
 
 TARGETS_SHOWN = 5
 """Targets of each list shown at the end of the demo."""
@@ -109,6 +112,8 @@ def demo(
             with stopwatch.stage("stop"):
                 embedded.down(settings)
     print_json(summary)
+    if not summary["ledger_balanced"]:
+        raise HeliographError("The ledger does not balance: see 'heliograph ledger'.")
 
 
 def _generate(folder: Path) -> Path:
@@ -159,8 +164,17 @@ def simulate(
             start=datetime(2026, 11, 20, 2, tzinfo=UTC),
             duration_s=duration,
         )
-        write_night(night, out)
-    stdout.print(f"Wrote {number} {survey.value} alerts to {out}.", highlight=False, soft_wrap=True)
+        print_json(write_night(night, out))
+
+
+def is_notice(path: Path) -> bool:
+    """Return whether a single file is a notice by its name."""
+    return path.is_file() and path.suffix in {".xml", ".json"}
+
+
+def is_packet(path: Path, payload: bytes) -> bool:
+    """Return whether a file found among notices is an alert packet: an Avro file whose schema knows no superevent."""
+    return path.suffix == ".avro" and b"superevent_id" not in payload[:HEADER_BYTES]
 
 
 def replay(
@@ -176,7 +190,8 @@ def replay(
     services.prepare(settings).close()
     with progress_bar() as bar:
         task = bar.add_task("alerts", total=None)
-        packets = (message for path in paths for message in iter_alert_messages(path))
+        packets = (message for path in paths if not is_notice(path) for message in iter_alert_messages(path))
         sent = feed_alerts(settings, packets, lambda done: bar.update(task, completed=done), rate)
-        topics = feed_notices(settings, (found for path in paths for found in iter_notice_messages(path)))
+        found = (message for path in paths for message in iter_notice_messages(path) if not is_packet(*message[1:]))
+        topics = feed_notices(settings, found)
     print_json({"alerts": sent, "notices": sum(topics.values()), "topics": dict(sorted(topics.items()))})

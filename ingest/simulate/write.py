@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.csv
@@ -26,7 +25,7 @@ def write_night(night: SimulatedNight, out_dir: Path) -> dict[str, Any]:
 
     Each packet is a file ``alerts/<survey>/<folder>/<number>_<detection>.avro`` as it stands on the survey's topic; the
     names sort in the order of time. Notices are ``notices/<topic>/<time>_<what>.xml`` or ``.json``. Beside them are
-    ``truth.parquet``, ``catalogue.csv`` and ``night.json``.
+    ``truth.parquet`` and ``catalogue.csv``.
 
     Raises
     ------
@@ -42,7 +41,7 @@ def write_night(night: SimulatedNight, out_dir: Path) -> dict[str, Any]:
         (folder / notice.file_name).write_bytes(notice.payload)
     pyarrow.parquet.write_table(night.truth, out_dir / "truth.parquet")
     pyarrow.csv.write_csv(night.catalogue, out_dir / "catalogue.csv")
-    summary = {
+    return {
         "start": format_utc(night.start),
         "duration_s": night.duration_s,
         "alerts": {Survey.ZTF.value: len(night.ztf), Survey.LSST.value: len(night.lsst)},
@@ -60,8 +59,6 @@ def write_night(night: SimulatedNight, out_dir: Path) -> dict[str, Any]:
             for plan in night.events
         ],
     }
-    (out_dir / "night.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return summary
 
 
 def _write_packets(packets: Iterable[bytes], detections: list[int], folder: Path) -> None:

@@ -11,8 +11,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -140,7 +141,10 @@ class Browser:
         self.requests.clear()
         self.resize(width, height)
         self.send("Page.navigate", url=url)
-        self.wait_for("document.readyState === 'complete' && Boolean(document.querySelector('#list-tables > *'))")
+        self.wait_for(
+            "document.readyState === 'complete' && "
+            "!/Asking/.test(document.getElementById('status')?.textContent ?? 'Asking')"
+        )
 
     def next_round(self) -> None:
         """Let the page ask again now, as it does when its tab comes to the front."""
@@ -167,14 +171,15 @@ class Browser:
 
 
 @pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     """Start a Chromium once; skip where there is none."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(f"no browser on PATH: none of {', '.join(NAMES)}")
-    browser = Browser(program, tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
+    with TemporaryDirectory(prefix="heliograph-browser-", ignore_cleanup_errors=True) as profile:
+        browser = Browser(program, Path(profile))
+        yield browser
+        browser.close()
 
 
 @contextmanager
@@ -191,19 +196,14 @@ def served(reader: FakeReader) -> Iterator[str]:
 
 
 @pytest.fixture
-def show(chromium: Browser) -> Iterator[Callable[[FakeReader], Browser]]:
-    """Return what opens the page of a reader; afterwards the browser must have nothing to complain of."""
-    ends: list[Callable[[], object]] = []
+def show(chromium: Browser) -> Iterator[Callable[..., Browser]]:
+    """Return what opens the page of a reader; at the end the browser must have nothing to complain of."""
+    with ExitStack() as stack:
 
-    def opened(reader: FakeReader, width: int = 1400, height: int = 1000) -> Browser:
-        context = served(reader)
-        address = context.__enter__()
-        ends.append(lambda: context.__exit__(None, None, None))
-        chromium.open(address, width, height)
-        return chromium
+        def opened(reader: FakeReader, width: int = 1400, height: int = 1000) -> Browser:
+            chromium.open(stack.enter_context(served(reader)), width, height)
+            return chromium
 
-    yield opened
-    chromium.send("Page.navigate", url="about:blank")
-    for end in ends:
-        end()
+        yield opened
+        chromium.send("Page.navigate", url="about:blank")
     assert chromium.troubles == []

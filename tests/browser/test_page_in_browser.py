@@ -104,7 +104,7 @@ LISTS = (
     listed(ScienceCase.GW, 3, 87, *(
         target(k + 1, Survey.LSST, str(170032882292654000 + 37 * k), (196.2 + 1.3 * k, -22.9 - 0.7 * k), 8.1 - 0.4 * k,
                event_key="LVK:S260715k", event_state=EventState.ACTIVE, p_chance=0.004 * (k + 1),
-               joint_far_hz=1.1e-9 * (k + 1), top_class="SN CC" if k % 3 else "SN Ia", class_probability=0.88 - 0.05 * k,
+               joint_far_hz=1.1e-9 * (k + 1), top_class="SN CC" if k % 3 else "SN Ia", class_probability=0.9 - k / 20,
                latest_mag=20.41 + 0.17 * k) for k in range(4))),
     listed(ScienceCase.NEUTRINO, 2, 0),
     listed(ScienceCase.SUPERNOVA, 31, 412, *(
@@ -137,3 +137,173 @@ NIGHT = FakeGraph(
     lists=LISTS,
     coincidence_counts=CoincidenceCounts(8, 3, 1),
 )
+
+TEXT = "document.body.innerText"
+ROWS = "[...document.querySelectorAll({0!r})].map((row) => [...row.children].map((cell) => cell.innerText))"
+TOO_WIDE = """[...document.querySelectorAll("body *")].filter((one) => {
+  const {right, left} = one.getBoundingClientRect();
+  const isCut = one.clientWidth > 1 && one.scrollWidth > one.clientWidth + 1;
+  return !one.matches(".skip") && (isCut || right > document.documentElement.clientWidth + 0.5 || left < 0);
+}).map((one) => `${one.tagName}.${one.className}: ${one.textContent.slice(0, 40)}`)"""
+
+
+def painted(page: Any, colour: str) -> int:
+    """Return the number of pixels of the map in a colour of the palette."""
+    counted: int = page.run(f"""(() => {{
+      const wanted = getComputedStyle(document.documentElement).getPropertyValue({colour!r}).trim();
+      const [r, g, b] = [1, 3, 5].map((k) => parseInt(wanted.slice(k, k + 2), 16));
+      const canvas = document.getElementById("sky");
+      const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {{ willReadFrequently: true }});
+      copy.drawImage(canvas, 0, 0);
+      const {{ data }} = copy.getImageData(0, 0, canvas.width, canvas.height);
+      let n = 0;
+      for (let k = 0; k < data.length; k += 4) n += data[k] === r && data[k + 1] === g && data[k + 2] === b;
+      return n;
+    }})()""")
+    return counted
+
+
+def test_lists_show_what_the_reader_holds(show: Show) -> None:
+    page = show(FakeReader(NIGHT))
+    headings = page.run("[...document.querySelectorAll('h3')].map((one) => one.firstChild.textContent)")
+    assert headings == ["Gamma-ray bursts", "Gravitational waves", "Neutrinos", "Supernovae", "Unknown"]
+    rows = page.run(ROWS.format("#list-tables tbody tr"))
+    assert len(rows) == sum(len(one.targets) for one in LISTS)
+    rank, name, position, kind, mag, chance, event_name, score = rows[0]
+    assert (rank, mag) == ("1", "19.31")
+    assert name.split() == ["ZTF26aaqzkfd", "ZTF"]
+    assert position.split("\n") == ["14:12:10.25 +60:54:18.7", "213.04270°, +60.90520°"]
+    assert kind.split("\n") == ["AGN", "91.2 %"]
+    assert chance.split("\n") == ["3.1×10⁻⁴", "1 per 120 yr"]
+    assert event_name == "Fermi:805781402"
+    assert score.split("\n") == ["11.82", "position 10.57 + delay 1.25"]
+    assert rows[2][-1].split("\n") == ["−0.31", "position −1.56 + delay 1.25"]
+    assert "retracted" in rows[2][-2]
+    assert len(rows[7]) == 6, "a list without events has no columns for them"
+    assert page.run("document.querySelector('tbody a').getAttribute('href')") == "/api/v1/objects/ztf/ZTF26aaqzkfd"
+    assert "first 4 of 87 targets" in page.run(TEXT)
+    assert page.run("document.getElementById('totals').innerText") == "2 objects, 10 events, 8 open coincidences"
+
+
+def test_events_and_their_pairs_are_shown(show: Show) -> None:
+    page = show(FakeReader(NIGHT))
+    rows = page.run(ROWS.format("#event-table tbody tr"))
+    assert len(rows) == len(EVENTS)
+    trigger = EVENTS[1].trigger_time
+    assert trigger is not None
+    assert rows[1][0].split("\n") == ["LVK S260715k", "GW · LVK_PRELIMINARY"]
+    assert rows[1][1].split("\n")[0] == trigger.strftime("%Y-%m-%d %H:%M:%S")
+    assert rows[1][3:5] == ["sky map", "1,260 deg²"]
+    assert rows[1][5].split("\n") == ["FAR 1 per 150 yr", "astrophysical >99.9 %", "BNS 91 %"]
+    assert rows[2][4].split("\n") == ["103 deg²", "± 4.9°"]
+    assert "test" in rows[6][2]
+    assert rows[8][3:] == ["time only", "–", "–", "none"]
+    page.run("document.querySelector('[data-event=\"Fermi:805781402\"] summary').click()")
+    page.wait_for("document.querySelectorAll('ul.pairs li').length === 2")
+    pairs = page.run("[...document.querySelectorAll('ul.pairs li')].map((one) => one.innerText.split('\\n'))")
+    assert pairs[0] == ["ZTF26aaqzkfd", "+2.28 h, level 0.31, 1 per 120 yr"]
+
+
+def test_opened_terms_name_their_inputs_and_stay_open(show: Show) -> None:
+    reader = FakeReader(NIGHT)
+    page = show(reader)
+    page.run("document.querySelector('#list-tables summary').click()")
+    assert "probability_density_sr 41.87" in page.run("document.querySelector('dl.terms').innerText")
+    reader.retract("SVOM:sb26071503")
+    page.next_round()
+    page.wait_for("document.querySelector('#list-tables').innerText.match(/retracted/g).length === 2")
+    assert page.run("document.querySelector('#list-tables details').open") is True
+
+
+def test_a_retraction_reaches_the_open_page(show: Show) -> None:
+    reader = FakeReader(NIGHT)
+    page = show(reader)
+    before = painted(page, "--event")
+    reader.retract("Fermi:805781402")
+    page.next_round()
+    page.wait_for("document.querySelectorAll('#event-table .badge.retracted').length === 2")
+    page.wait_for("document.querySelectorAll('#list-tables tr.gone').length === 2")
+    page.wait_for("Boolean(document.querySelector('.newest .gone'))")
+    assert painted(page, "--event") < before
+
+
+def test_hostile_text_is_shown_and_never_run(show: Show) -> None:
+    page = show(FakeReader(NIGHT))
+    assert page.run(TEXT).count(HOSTILE) == 3, "an object, its class, an event"
+    assert page.run("window.run ?? null") is None
+    assert page.run("document.querySelectorAll('script').length") == 1
+    assert page.run("document.querySelectorAll('main img, main iframe, main style').length") == 0
+    own = page.run("location.origin")
+    assert all(url.startswith(own) for url in page.requests), "nothing is asked of anybody else"
+
+
+def test_the_browser_would_tell_of_foreign_code(show: Show) -> None:
+    page = show(FakeReader(NIGHT))
+    for tag, setting in (("script", "textContent = 'window.run = 3'"), ("img", "src = 'https://example.org/x.png'")):
+        page.run(
+            f"void (() => {{ const one = document.createElement('{tag}'); "
+            f"one.{setting}; document.body.append(one) }})()"
+        )
+    page.run("void console.error('said')")
+    assert page.run("window.run ?? null") is None
+    kinds = ("script-src 'self'", "img-src 'self'", "said")
+    assert all(any(kind in one for one in page.troubles) for kind in kinds), page.troubles
+    page.troubles.clear()
+
+
+def test_the_map_shows_events_and_targets(show: Show) -> None:
+    page = show(FakeReader(NIGHT))
+    assert painted(page, "--event") > 200
+    assert painted(page, "--target") > 200
+    assert "7 events and 18 targets" in page.run("document.getElementById('sky').ariaLabel")
+    assert "Not drawn: 3 events" in page.run(TEXT)
+
+
+def test_an_empty_graph_says_what_to_do(show: Show) -> None:
+    page = show(FakeReader(FakeGraph()))
+    commands = page.run("[...document.querySelectorAll('.empty code')].map((one) => one.innerText)")
+    assert commands == ["heliograph coordinate", "heliograph demo", "heliograph listen", "heliograph demo"]
+    assert painted(page, "--event") == 0
+    assert "Not drawn" not in page.run(TEXT)
+
+
+def test_a_graph_that_is_gone_is_said_and_forgotten_when_it_is_back(show: Show) -> None:
+    reader = FakeReader(NIGHT)
+    page = show(reader)
+    reader.failure = StoreError("The graph cannot be reached.")
+    page.next_round()
+    page.wait_for("!document.getElementById('problem').hidden")
+    said = page.run("document.getElementById('problem').innerText")
+    assert said.startswith("The graph cannot be reached. What is shown is of ")
+    assert len(page.run(ROWS.format("#event-table tbody tr"))) == len(EVENTS), "what was shown stays"
+    reader.failure = None
+    page.next_round()
+    page.wait_for("document.getElementById('problem').hidden")
+    assert [one for one in page.troubles if "503" not in one] == []
+    page.troubles.clear()
+
+
+@pytest.mark.parametrize("width", [320, 390, 820, 1280, 1400, 1920])
+def test_nothing_is_cut_off(show: Show, width: int) -> None:
+    page = show(FakeReader(NIGHT), width, 844)
+    page.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page.wait_for("document.querySelectorAll('ul.pairs').length === 4")
+    assert page.run("document.documentElement.scrollWidth") == width
+    assert page.run(TOO_WIDE) == []
+    assert struct.unpack(">II", page.screenshot()[16:24]) == (width, 844)
+
+
+def test_red_light_is_red_and_is_remembered(show: Show) -> None:
+    page = show(FakeReader(NIGHT))
+    try:
+        page.run("document.getElementById('theme').click()")
+        colours = page.run(
+            "[...document.querySelectorAll('body, body *')].flatMap((one) => "
+            "['color', 'backgroundColor'].map((name) => getComputedStyle(one)[name].match(/[\\d.]+/g).map(Number)))"
+        )
+        assert all(red >= 2.9 * max(green, blue) for red, green, blue, *opacity in colours if opacity != [0])
+        page.run("window.isOld = true; void location.reload()")
+        page.wait_for("!window.isOld && document.documentElement?.dataset.theme === 'red'")
+        page.wait_for("document.getElementById('theme')?.ariaPressed === 'true'")
+    finally:
+        page.run("localStorage.clear()")

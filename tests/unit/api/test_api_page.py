@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,33 @@ def test_sky_map_is_mollweide_with_east_to_the_left() -> None:
     for longitude, point in zip((0, 33, 123, 250), found["plane"], strict=True):
         on_plane = SkyCoord(longitude, 0, unit="deg", frame="galactic")
         assert on_plane.separation(SkyCoord(point["ra"], point["dec"], unit="deg").galactic).deg < 1e-3
+
+
+def test_circles_run_over_the_edge_of_the_map_and_close_at_a_pole() -> None:
+    held = evaluate("sky.js", "{edge: circle(2, 10, 5), pole: circle(30, 80, 15), south: circle(30, -80, 15)}")
+    assert held["edge"]["corners"] == []
+    ra = [point["ra"] for point in held["edge"]["edge"]]
+    assert max(ra) - min(ra) == pytest.approx(2 * 5.077, abs=0.01), "360 does not follow 0 in one step"
+    assert all(abs(later - earlier) < 1 for earlier, later in pairwise(ra))
+    for name, dec in (("pole", 90), ("south", -90)):
+        ra = [point["ra"] for point in held[name]["edge"]]
+        assert abs(ra[-1] - ra[0]) == pytest.approx(360)
+        assert [point["dec"] for point in held[name]["corners"]] == [dec, dec]
+
+
+def test_terms_are_exact_enough_to_be_checked() -> None:
+    cases = {
+        "formatFixed(-0.314, 2)": "−0.31",
+        "formatFixed(null, 2)": "–",
+        "formatInput(61234.125)": "61234.13",
+        "formatInput(-86400)": "−86400",
+        "formatInput(0)": "0",
+        "formatInput(3.1e-10)": "3.10×10⁻¹⁰",
+        "formatInput('SN Ia')": "SN Ia",
+        "formatInput('7c1f0a94d5e2b86f31aa04c9d7be5f02')": "7c1f0a94d5…",
+        "formatInput(null)": "–",
+    }
+    assert dict(zip(cases, evaluate("format.js", f"[{', '.join(cases)}]"), strict=True)) == cases
 
 
 def run_page(folder: Path, answers: dict[str, Any]) -> Any:

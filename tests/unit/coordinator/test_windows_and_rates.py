@@ -91,7 +91,7 @@ def test_backgrounds_are_measured_and_never_zero(make_objects: Any) -> None:
     assert measured.rate_per_deg2_day == {"ztf": 10 / 200.0, "lsst": 1 / 100.0}
     assert "9 new objects" in measured.provenance
     rates = DEFAULT_BACKGROUND.rates_of(np.array(["ztf", "lsst", "other"], dtype=object))
-    assert rates.tolist() == [1e-3, 0.15, 0.15]
+    assert rates.tolist() == [2.5, 20.0, 20.0]
 
 
 @pytest.mark.parametrize("rates", [{}, {"ztf": 0.0}, {"ztf": math.nan}, {"ztf": -1.0}, {"ztf": math.inf}])
