@@ -23,8 +23,8 @@ from graph.sky import (
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-RASTER_TOLERANCE = 1e-5
-"""Probability by which a cell of a raster may vary [1]; overlaps are then right to about 1e-4."""
+RASTER_TOLERANCE = 1e-6
+"""Probability by which a cell of a raster may vary [1]; overlaps, tails included, are then right to about 1e-3."""
 
 MAX_RASTER_CELLS = 2_000_000
 """Cells at which a raster is no longer refined: 48 MB, and some 50 times what a circle of any size needs."""

@@ -14,7 +14,7 @@ import numpy as np
 from graph.errors import SkyMapError
 from graph.model import Circle, Ellipse, Localization
 from graph.raster import RASTER_TOLERANCE, overlap_of_maps, rasterise
-from graph.shapes import CircleRegion, EllipseRegion, concentration_of
+from graph.shapes import CircleRegion, EllipseRegion, concentration_of, overlap_of_circles
 from graph.sky import (
     DEFAULT_MAX_RANGES,
     DEG2_PER_SR,
@@ -232,10 +232,13 @@ def overlap_integral(a: Region, b: Region) -> float:
 
     Notes
     -----
-    Exact for maps: the cells of one are integrated over the intervals of the other. Formulae are rasterised first.
+    Exact for two maps, where the cells of one are integrated over the intervals of the other, and for two circles, where
+    there is a closed form; other formulae are rasterised first.
 
     References
     ----------
     Ashton et al. (2018), arXiv:1712.05392.
     """
+    if isinstance(a, CircleRegion) and isinstance(b, CircleRegion):
+        return overlap_of_circles(a, b)
     return overlap_of_maps(to_skymap(a), to_skymap(b))

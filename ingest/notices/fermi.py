@@ -25,7 +25,7 @@ GBM_CONTAINMENT = 0.68
 
 SIGMA_OF_68_PERCENT_RADIUS = 0.66
 """Standard deviation on each axis over the 68 % radius [1]: the published core and tail values are radii of Fisher
-distributions with concentration 1 / (0.66 radius)^2; Briggs et al. 1999, doi:10.1086/313256. Read as deviations they
+distributions with concentration 1 / (0.66 radius)^2; Briggs et al. 1999, ApJS 122, 503. Read as deviations they
 are too wide: of Swift positions of the same bursts, 74 to 92 % then lie in the 50 % region, against about 65 % so."""
 
 

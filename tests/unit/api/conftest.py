@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from datetime import UTC, datetime
 
 import pytest
 from fastapi import FastAPI
+from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.config import ApiSettings
@@ -30,11 +30,6 @@ from graph.views import (
     QueryRows,
     TargetView,
 )
-
-with warnings.catch_warnings():
-    # The client asks for a newer httpx at its first import; warnings are errors in these tests.
-    warnings.simplefilter("ignore")
-    from starlette.testclient import TestClient
 
 TRIGGER = datetime(2020, 5, 24, 5, 3, 35, 700000, tzinfo=UTC)
 BIG_ID = 9_007_199_254_740_993  # 2**53 + 1: a float would give ...992
