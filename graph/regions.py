@@ -232,8 +232,8 @@ def overlap_integral(a: Region, b: Region) -> float:
 
     Notes
     -----
-    Exact for two maps, where the cells of one are integrated over the intervals of the other, and for two circles, where
-    there is a closed form; other formulae are rasterised first.
+    Exact for two maps, where the cells of one are integrated over the intervals of the other, and for two circles,
+    where there is a closed form; other formulae are rasterised first.
 
     References
     ----------

@@ -20,11 +20,6 @@ class Work(StrEnum):
     INGEST = "ingest"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb of this module."""
-    app.command()(bench)
-
-
 def bench(
     work: Annotated[Work, typer.Argument(help="What to measure.")] = Work.INGEST,
     n: Annotated[int, typer.Option(min=100, help="Alerts to send.")] = 40_000,

@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 stderr = Console(stderr=True)
 """For people: progress, tables of state, errors."""
 
-stdout = Console()
-"""For people and programs: what was asked for."""
+stdout = Console(width=None if sys.stdout.isatty() else 120)
+"""For people and programs: what was asked for; a file or a pipe has no width of its own, tables need one."""
 
 
 def print_json(value: object) -> None:

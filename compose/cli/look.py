@@ -11,10 +11,11 @@ from typing import Annotated
 
 import orjson
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from compose.cli.console import print_json, stderr, stdout
-from compose.cli.services import located_settings
+from compose.cli.located import located_settings
 from graph.errors import NotFoundError, SkyMapError, WireError
 from graph.model import ScienceCase
 from graph.reader import GraphReader
@@ -28,20 +29,15 @@ ALL_NIGHTS = 10_000
 """Nights shown when none are named: more than a survey has."""
 
 
+RIGHT_ALIGNED = ("#", "score", "mag")
+"""Columns of numbers with a fixed number of decimals."""
+
+
 class TableFormat(StrEnum):
     """How rows of a query are printed."""
 
     CSV = "csv"
     JSON = "json"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verbs of this module."""
-    app.command()(events)
-    app.command()(lists)
-    app.command()(cypher)
-    app.command()(ledger)
-    app.command()(notice)
 
 
 def events(
@@ -93,19 +89,12 @@ def list_table(view: ListView) -> Table:
     """Return a follow-up list as a table for a terminal."""
     summary = view.summary
     table = Table(
-        title=f"{summary.case.value}, version {summary.version}, {summary.n_targets} targets", title_justify="left"
+        title=f"{summary.case.value}, version {summary.version}, {summary.n_targets} targets",
+        title_justify="left",
+        box=SIMPLE_HEAD,
     )
-    for column in (
-        "rank",
-        "object",
-        "score",
-        "class",
-        "mag",
-        "p chance",
-        "joint FAR [Hz]",
-        "event",
-    ):
-        table.add_column(column, no_wrap=True)
+    for column in ("#", "object", "score", "class", "mag", "p chance", "FAR [Hz]", "event"):
+        table.add_column(column, no_wrap=True, justify="right" if column in RIGHT_ALIGNED else "left")
     for target in view.targets:
         table.add_row(
             str(target.rank),

@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import typer
 
-from compose.cli import bench, look, models, night, services, stack
 from compose.cli.console import stderr
 from graph.errors import HeliographError
 
-app = typer.Typer(
-    name="heliograph",
-    help="Turns the changing sky into a live graph and says where to point telescopes.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-for part in (stack, night, services, look, models, bench):
-    part.register(app)
+VERBS = {
+    "stack": ("setup", "up", "down", "status"),
+    "night": ("demo", "simulate", "replay"),
+    "services": ("ingest", "listen", "coordinate", "serve"),
+    "look": ("events", "lists", "cypher", "ledger", "notice"),
+    "models": ("classify", "train", "evaluate", "catalogue"),
+    "bench": ("bench",),
+}
+"""Module of ``compose.cli`` -> its verbs. Only the module of the verb at hand is imported: ``status`` answers at once,
+while Spark and scikit-learn take seconds to load."""
+
+
+def build_app(verb: str | None = None) -> typer.Typer:
+    """Return the command line, with every verb unless one is named that exists."""
+    app = typer.Typer(
+        name="heliograph",
+        help="Turns the changing sky into a live graph and says where to point telescopes.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    # With a single command, Typer would take the verb for an argument.
+    app.callback()(lambda: None)
+    for name, verbs in VERBS.items():
+        if verb is None or verb in verbs:
+            module = import_module(f"compose.cli.{name}")
+            for each in verbs:
+                app.command()(getattr(module, each))
+    return app
 
 
 def main() -> None:
     """Run the command line; exit status 0 for success, 1 for a failure, 2 for wrong usage."""
+    named = sys.argv[1] if len(sys.argv) > 1 else None
+    known = any(named in verbs for verbs in VERBS.values())
     try:
-        app()
+        build_app(named if known else None)()
     except HeliographError as error:
         stderr.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -42,14 +42,6 @@ class Model(StrEnum):
         return Survey(self.value.rpartition("-")[2])
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs of this module."""
-    app.command()(classify)
-    app.command()(train)
-    app.command()(evaluate)
-    app.command()(catalogue)
-
-
 def classify(
     files: Annotated[list[Path], typer.Argument(exists=True, help="Alert packets: files or folders.")],
 ) -> None:

@@ -12,8 +12,8 @@ from rich.progress import Progress, TaskID
 
 from compose import services
 from compose.cli.console import print_json, progress_bar, set_up_logging, stderr, stdout, until_interrupted
+from compose.cli.located import located_settings
 from compose.cli.look import list_table
-from compose.cli.services import located_settings
 from compose.config import Settings, load_settings
 from compose.feed import feed_alerts, feed_notices
 from compose.night import Stopwatch, run_night
@@ -46,13 +46,6 @@ HEADER_BYTES = 1 << 17
 
 TARGETS_SHOWN = 5
 """Targets of each list shown at the end of the demo."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verbs of this module."""
-    app.command()(demo)
-    app.command()(simulate)
-    app.command()(replay)
 
 
 class _Bars:

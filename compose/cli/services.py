@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from compose import services
-from compose.cli.console import print_json, set_up_logging, stderr, stdout, until_interrupted
-from compose.config import Settings, load_settings
-from compose.stack import embedded
+from compose.cli.console import print_json, stderr, stdout, until_interrupted
+from compose.cli.located import located_settings
 from coordinator.service import CoordinatorReport
 from ingest.stream import BatchSummary
 
@@ -25,21 +24,6 @@ class NoticeSource(StrEnum):
     GCN = "gcn"
     KAFKA = "kafka"
     DIR = "dir"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verbs of this module."""
-    app.command()(ingest)
-    app.command()(listen)
-    app.command()(coordinate)
-    app.command()(serve)
-
-
-def located_settings() -> Settings:
-    """Return the settings with the addresses of the embedded servers where the user named none."""
-    settings = load_settings()
-    set_up_logging(settings.log_level)
-    return embedded.find(settings).apply(settings)
 
 
 def ingest(

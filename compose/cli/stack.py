@@ -16,14 +16,6 @@ from compose.stack.java import check_java
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs of this module."""
-    app.command()(setup)
-    app.command()(up)
-    app.command()(down)
-    app.command()(status)
-
-
 def setup() -> None:
     """Check Java and fetch the Java archives of the embedded servers; 'make setup' calls this."""
     check_java()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from compose.cli.main import app
+from compose.cli.main import build_app
 from compose.config import Settings
 from graph import model, schema, topics
 from graph.statements import statement
@@ -52,7 +52,7 @@ def test_every_topic_is_documented(topic: str) -> None:
 
 def test_every_verb_is_documented_and_says_what_it_does() -> None:
     page = documented("cli.md")
-    verbs = [command.callback for command in app.registered_commands if command.callback is not None]
+    verbs = [command.callback for command in build_app().registered_commands if command.callback is not None]
     assert len(verbs) > 10
     for verb in verbs:
         name = verb.__name__
