@@ -24,7 +24,7 @@ from graph.topics import NOTICES, OBJECTS, PUBLISHED
 from ingest.listen import NoticeListener, gcn_consumer, listen_files, listen_kafka
 from ingest.notices.registry import TOPICS
 from ingest.replay import iter_notice_messages
-from ingest.stream import BatchSummary, WorkerPlan, open_session, start_stream
+from ingest.stream import BatchSummary, WorkerPlan, await_stream, open_session, start_stream
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +60,7 @@ def run_ingest(settings: Settings, on_batch: Callable[[BatchSummary], None], *, 
     try:
         with prepare(settings) as connection:
             query = start_stream(session, plan, AlertStore(connection), checkpoint, on_batch, once=once)
-            while not query.awaitTermination(1):
-                if stop():
-                    query.stop()
+            await_stream(query, stop)
     finally:
         session.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -12,8 +13,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from graph.config import KafkaSettings
 from graph.errors import ConfigurationError, PublishError, StoreError
 
+logger = logging.getLogger(__name__)
+
 ADMIN_TIMEOUT_S = 30.0
 """Time allowed for an administrative request [s]."""
+
+ABSENT_TOPIC = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
+"""Errors about one topic only: a broker need not have every topic that we can read, nor let us read each."""
 
 CONSUMER_OPTIONS: dict[str, str | int | bool] = {
     "enable.auto.commit": False,
@@ -128,6 +134,8 @@ def consume_batches(
                     batch.append(message)
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's public code
                     at_end.add((message.topic(), message.partition()))
+                elif error.code() in ABSENT_TOPIC:
+                    logger.warning("topic %s is passed over: %s", message.topic(), error.str())
                 elif error.fatal() or not error.retriable():
                     raise StoreError(f"Kafka reports an error: {error.str()}.")
             yield batch

@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
 from graph.alert_store import AlertStore
 from graph.config import GraphSettings, KafkaSettings
 from graph.connection import Connection
+from graph.errors import StoreError
 from graph.model import Survey
 from graph.sender import KafkaSender
 from ingest.config import IngestSettings
@@ -80,7 +82,8 @@ class BatchSummary:
 
 
 @lru_cache(maxsize=1)
-def _shared(plan_key: str, graph: GraphSettings, kafka: KafkaSettings) -> tuple[AlertStore, KafkaSender]:  # noqa: ARG001
+def _shared(graph: GraphSettings, kafka: KafkaSettings) -> tuple[AlertStore, KafkaSender]:
+    """Return the doors of this worker process to the graph and to Kafka."""
     # The driver warns of every transaction that it is going to repeat.
     logging.getLogger("neo4j").setLevel(logging.ERROR)
     return AlertStore(Connection.open(graph)), KafkaSender(kafka)
@@ -89,7 +92,7 @@ def _shared(plan_key: str, graph: GraphSettings, kafka: KafkaSettings) -> tuple[
 @lru_cache(maxsize=len(Survey))
 def _pipeline(survey: Survey, plan: WorkerPlan) -> Pipeline:
     """Return the pipeline of this worker process: models, connection and compiled code are kept between batches."""
-    store, sender = _shared(str(os.getpid()), plan.graph, plan.kafka)
+    store, sender = _shared(plan.graph, plan.kafka)
     ingest = plan.ingest
     return Pipeline(
         survey,
@@ -236,6 +239,23 @@ def start_stream(
     if once:
         return writer.trigger(availableNow=True).start()
     return writer.trigger(processingTime=f"{plan.ingest.trigger_interval_s} seconds").start()
+
+
+def await_stream(query: StreamingQuery, stop: Callable[[], bool]) -> None:
+    """Return when the query has ended, by itself or because ``stop`` says so.
+
+    Raises
+    ------
+    StoreError : a batch failed for good; it will be read again when the job is started again.
+    """
+    try:
+        while not query.awaitTermination(1):
+            if stop():
+                query.stop()
+    except StreamingQueryException as error:
+        reasons = [line for line in str(error).splitlines() if "Error" in line or "Exception" in line]
+        reason = (reasons or [str(error)])[-1].strip()
+        raise StoreError(f"The alert stream stopped; nothing is lost, start it again: {reason}") from error
 
 
 def kafka_options(kafka: KafkaSettings) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,21 @@ def list_messages(installation: Installation) -> list[bytes]:
     return sorted(message.value() for topic in cases for message in read_all(installation.settings.kafka, topic))
 
 
-def test_a_night_from_end_to_end_and_once_more(installation: Installation, tmp_path: Path) -> None:
+def run_notebook(name: str, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run the code cells of a notebook in order and return what they defined."""
+    monkeypatch.setenv("HELIOGRAPH_GRAPH__URI", installation.settings.graph.uri)
+    notebook = json.loads((Path(__file__).parents[2] / "notebooks" / name).read_text(encoding="utf-8"))
+    namespace: dict[str, Any] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            exec("".join(cell["source"]), namespace)  # noqa: S102 - our own notebook
+    return namespace
+
+
+def test_a_night_from_end_to_end_and_once_more(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     night = simulate_night(
         seed=5, n_alerts_ztf=600, n_alerts_lsst=250, start=datetime(2026, 11, 20, 2, tzinfo=UTC), duration_s=3600.0
     )
@@ -76,6 +91,8 @@ def test_a_night_from_end_to_end_and_once_more(installation: Installation, tmp_p
     # Some counterparts lie outside the searched 95 per cent, or their own alert was screened out.
     assert len(missed) <= len(injected) // 3, missed
     assert_the_api_shows_it(installation, first)
+    namespace = run_notebook("01_ask_the_graph.ipynb", installation, monkeypatch)
+    assert namespace["best"].object.object_key in {f"{survey}:{object_id}" for survey, object_id, _ in found}
 
     lists_before = list_messages(installation)
     graph_before = fingerprint(installation)
