@@ -1,6 +1,6 @@
 # The verb list. Everything is installed into .venv; nothing outside the clone is changed but the package caches.
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
@@ -10,7 +10,7 @@ STAMP := $(VENV)/.ready
 setup: $(STAMP)
 
 $(STAMP): requirements-dev.txt requirements-data.txt pyproject.toml compose/stack/jars.lock
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing: install it or name it with PYTHON=..." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is missing: install it or name it with PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is not Python 3.11." >&2; exit 1; }
 	@command -v java >/dev/null || { echo "Java is missing: install a Java 17 runtime and put it on PATH." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
