@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,7 +16,7 @@ from compose.config import Settings
 from compose.stack.jars import jar_paths
 from coordinator.service import Coordinator, CoordinatorReport
 from graph.alert_store import AlertStore
-from graph.bus import CONSUMER_OPTIONS, admin_client, consume_batches, ensure_topics
+from graph.bus import CONSUMER_OPTIONS, consume_batches, ensure_topics
 from graph.connection import Connection
 from graph.event_store import EventStore
 from graph.reader import GraphReader
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 UNRECOGNISED_TOPIC = "heliograph.unrecognised-notices"
 """Topic to which notices from files go when no GCN topic can be told from their content."""
+
+NOTICE_TOPICS = (r"^gcn\.(classic|notices)\..*", r"^igwn\.gwalert$", f"^{re.escape(UNRECOGNISED_TOPIC)}$")
+"""Patterns of the topics on our own bus that notices come in on; a topic made later is found by its name."""
 
 COORDINATOR_GROUP = "heliograph-coordinator"
 """Consumer group of the coordinator."""
@@ -81,16 +85,10 @@ def run_listen(
             for path in paths:
                 listen_files(listener, iter_notice_messages(path))
         else:
-            topics = tuple(TOPICS) if source == "gcn" else notice_topics(settings)
+            topics = tuple(TOPICS) if source == "gcn" else NOTICE_TOPICS
             consumer = gcn_consumer(settings.ingest, settings.kafka, source)
             listen_kafka(listener, consumer, topics, once=once, on_batch=on_batch, stop=stop)
         return listener.outcomes
-
-
-def notice_topics(settings: Settings) -> tuple[str, ...]:
-    """Return the topics on our bus that notices come in on."""
-    present = admin_client(settings.kafka).list_topics(timeout=30).topics
-    return tuple(topic for topic in (*TOPICS, UNRECOGNISED_TOPIC) if topic in present)
 
 
 def run_coordinate(

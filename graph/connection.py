@@ -51,7 +51,7 @@ def store_errors() -> Iterator[None]:
     except ClientError as error:
         raise StoreError(f"Neo4j refused a statement: {error.message}") from error
     except (Neo4jError, DriverError) as error:
-        raise StoreError(f"Neo4j could not be reached or gave up: {error}") from error
+        raise StoreError(f"Neo4j could not be reached or gave up: {str(error).splitlines()[0]}") from error
 
 
 class Connection:
@@ -79,10 +79,19 @@ class Connection:
         self._driver.close()
 
     def create_schema(self) -> None:
-        """Create the constraints and indexes that are missing and wait until they serve."""
+        """Create the constraints and indexes that are missing and wait until they serve.
+
+        Several services may do so at the same time: what is there is not touched, and a deadlock is tried again.
+        """
+
+        def create(transaction: Any, text: str) -> None:  # noqa: ANN401 - the driver's type is not generic
+            transaction.run(text).consume()
+
         with store_errors(), self._driver.session(database=self._database) as session:
-            for text in schema_statements():
-                session.run(text).consume()
+            present = {record["name"] for record in session.run("SHOW INDEXES YIELD name")}
+            for name, text in schema_statements().items():
+                if name not in present:
+                    session.execute_write(create, text)
             session.run("CALL db.awaitIndexes(60)").consume()
 
     def write(self, name: str, **parameters: object) -> list[Row]:

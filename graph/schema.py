@@ -37,14 +37,15 @@ INDEXES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
 """(index name, label, properties): region look-ups, time windows, newest events, current lists."""
 
 
-def schema_statements() -> tuple[str, ...]:
-    """Return the Cypher statements that create what is missing; running them again changes nothing."""
-    constraints = (
-        f"CREATE CONSTRAINT {label.lower()}_{key} IF NOT EXISTS FOR (n:{label}) REQUIRE n.{key} IS UNIQUE"
+def schema_statements() -> dict[str, str]:
+    """Return the Cypher statements that make the keys and indexes, by the name of the index that each leaves."""
+    constraints = {
+        f"{label.lower()}_{key}": f"CREATE CONSTRAINT {label.lower()}_{key} IF NOT EXISTS "
+        f"FOR (n:{label}) REQUIRE n.{key} IS UNIQUE"
         for label, key in KEYS.items()
-    )
-    indexes = (
-        f"CREATE INDEX {name} IF NOT EXISTS FOR (n:{label}) ON ({', '.join(f'n.{field}' for field in fields)})"
+    }
+    indexes = {
+        name: f"CREATE INDEX {name} IF NOT EXISTS FOR (n:{label}) ON ({', '.join(f'n.{field}' for field in fields)})"
         for name, label, fields in INDEXES
-    )
-    return (*constraints, *indexes)
+    }
+    return constraints | indexes

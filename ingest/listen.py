@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 GROUP = "heliograph-listen"
 """Consumer group of the listener: its offsets survive a restart."""
 
+TOPICS_REFRESHED_MS = 5_000
+"""How often our own bus is asked for topics that are new [ms]: the first notice of a family should not wait long."""
+
 MESSAGES_AT_A_TIME = 200
 """Notices handled before their offsets are committed; a night brings some hundreds."""
 
@@ -80,7 +83,8 @@ def gcn_consumer(ingest: IngestSettings, kafka: KafkaSettings, source: str) -> A
     ConfigurationError : GCN wants a client id and there is none.
     """
     if source == "kafka":
-        return gcn_kafka.Consumer(config={**kafka.client_config(), **CONSUMER_OPTIONS, "group.id": GROUP})
+        refresh = {"topic.metadata.refresh.interval.ms": TOPICS_REFRESHED_MS}
+        return gcn_kafka.Consumer(config={**kafka.client_config(), **CONSUMER_OPTIONS, **refresh, "group.id": GROUP})
     if not ingest.gcn_client_id:
         raise ConfigurationError("HELIOGRAPH_INGEST__GCN_CLIENT_ID is empty; GCN gives one at its quick start page.")
     return gcn_kafka.Consumer(
