@@ -23,13 +23,14 @@ from coordinator.lifecycle import event_from_notices, notice_order
 from coordinator.ranking import EVENT_CASES, SUPERNOVA_CLASSES, UNKNOWN_MAX_PROBABILITY, make_list, rank_targets
 from coordinator.windows import science_case_of, window_of
 from graph import codec
+from graph.errors import MalformedPacketError
 from graph.event_store import EventStore, StoredPairs, pair_properties, stored_coincidence
 from graph.model import Coincidence, CoincidenceState, Event, EventState, Notice, ScienceCase, Target
 from graph.objects import ObjectColumns
 from graph.regions import Region, region_of
 from graph.sender import Sender
 from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
-from graph.topics import JOINT_EVENTS, NOTICES, OBJECTS, RETRACTIONS, list_topic
+from graph.topics import DEAD_LETTERS, JOINT_EVENTS, NOTICES, OBJECTS, RETRACTIONS, list_topic
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +95,13 @@ class Coordinator:
         if topic == NOTICES and key is not None:
             self._new_notices[key.decode()] = None
         elif topic == OBJECTS:
-            body = orjson.loads(value)
-            self._new_objects |= dict.fromkeys(f"{body['survey']}:{name}" for name in body["object_id"])
+            try:
+                body = orjson.loads(value)
+                self._new_objects |= dict.fromkeys(f"{body['survey']}:{name}" for name in body["object_id"])
+            except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+                reason = {"stage": "coordinate", "reason": MalformedPacketError.reason, "message": str(error)}
+                self._sender.send(DEAD_LETTERS, None, value, reason)
+                self._sender.flush()
 
     def work(self) -> None:
         """Match everything noted so far; look at the lists when it is time."""

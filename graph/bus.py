@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from graph.config import KafkaSettings
 from graph.errors import ConfigurationError, PublishError, StoreError
+from graph.topics import DEAD_LETTER_MARGIN, DEAD_LETTERS
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def ensure_topics(settings: KafkaSettings, names: Iterable[str]) -> None:
     try:
         present = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
         wanted = [
-            NewTopic(name, settings.partitions, 1, config={"max.message.bytes": str(settings.max_message_bytes)})
+            NewTopic(name, settings.partitions, 1, config={"max.message.bytes": str(_largest(settings, name))})
             for name in dict.fromkeys(names)
             if name not in present
         ]
@@ -66,6 +67,11 @@ def ensure_topics(settings: KafkaSettings, names: Iterable[str]) -> None:
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise PublishError(f"Kafka at {settings.bootstrap_servers} did not make the topics: {error}.") from error
+
+
+def _largest(settings: KafkaSettings, topic: str) -> int:
+    """Return the largest message of a topic [bytes]; a dead letter is a message and the reason why it was refused."""
+    return settings.max_message_bytes + (DEAD_LETTER_MARGIN if topic == DEAD_LETTERS else 0)
 
 
 def message_counts(settings: KafkaSettings, topics: Iterable[str]) -> dict[str, int]:

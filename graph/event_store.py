@@ -46,16 +46,10 @@ class EventStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def write_notices(self, notices: Sequence[tuple[Notice, bytes]]) -> frozenset[str]:
-        """Store notices, their JSON forms and their localizations; return the notice_ids that were new."""
-        rows = [
-            {
-                "notice": notice_properties(notice, body),
-                "localization": localization_properties(notice.notice_id, notice.localization),
-            }
-            for notice, body in {notice.notice_id: (notice, body) for notice, body in notices}.values()
-        ]
-        return frozenset(self._connection.write("write_notices", rows=rows)[0]["new_ids"]) if rows else frozenset()
+    def write_notices(self, rows: Sequence[Row]) -> frozenset[str]:
+        """Store notices and their localizations, given by `notice_row`; return the notice_ids that were new."""
+        distinct = list({row["notice"]["notice_id"]: row for row in rows}.values())
+        return frozenset(self._connection.write("write_notices", rows=distinct)[0]["new_ids"]) if rows else frozenset()
 
     def notices_of(self, event_keys: Sequence[str]) -> dict[str, tuple[Notice, ...]]:
         """Return every notice of some events; events without any are left out."""
@@ -221,6 +215,17 @@ def notice_properties(notice: Notice, body: bytes) -> dict[str, object]:
         "alert_time": format_utc(notice.alert_time) if notice.alert_time else None,
         "body": body.decode(),
     }
+
+
+def notice_row(notice: Notice, body: bytes) -> Row:
+    """Return what `EventStore.write_notices` stores of a notice; ``body`` is its JSON form.
+
+    Raises
+    ------
+    SkyMapError : the localization is no distribution on the sky.
+    """
+    place = localization_properties(notice.notice_id, notice.localization)
+    return {"notice": notice_properties(notice, body), "localization": place}
 
 
 def localization_properties(notice_id: str, place: Localization | None) -> dict[str, object] | None:

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from graph.config import KafkaSettings
 from graph.errors import PublishError
+from graph.topics import DEAD_LETTER_MARGIN
 
 FLUSH_TIMEOUT_S = 60.0
 """Time allowed for the broker to acknowledge what is queued [s]; librdkafka itself retries within it."""
@@ -37,7 +38,7 @@ class KafkaSender:
                 # librdkafka writes warnings to stderr for what it mends by itself, e.g. a coordinator that still loads.
                 "log_level": 3,
                 "compression.type": "lz4",
-                "message.max.bytes": settings.max_message_bytes,
+                "message.max.bytes": settings.max_message_bytes + DEAD_LETTER_MARGIN,
                 "queue.buffering.max.kbytes": 262_144,
             }
         )

@@ -19,6 +19,9 @@ RETRACTIONS = "heliograph.retractions"
 DEAD_LETTERS = "heliograph.dead-letters"
 """Refused messages as received; headers stage, reason, message, source; key ``topic/partition/offset``."""
 
+DEAD_LETTER_MARGIN = 1_048_576
+"""Room that a dead letter needs beyond the largest message, for its headers [bytes]."""
+
 
 def list_topic(case: ScienceCase) -> str:
     """Return the topic of the follow-up list of one science case."""

@@ -13,9 +13,9 @@ import gcn_kafka
 from graph import codec
 from graph.bus import CONSUMER_OPTIONS, consume_batches
 from graph.config import KafkaSettings
-from graph.errors import ConfigurationError, SkyMapError, WireError
-from graph.event_store import EventStore
-from graph.model import Notice
+from graph.connection import Row
+from graph.errors import ConfigurationError, MalformedPacketError, SkyMapError, WireError
+from graph.event_store import EventStore, notice_row
 from graph.sender import Sender
 from graph.topics import DEAD_LETTERS, NOTICES
 from ingest.config import IngestSettings
@@ -39,7 +39,7 @@ class NoticeListener:
     def __init__(self, store: EventStore, sender: Sender) -> None:
         self._store = store
         self._sender = sender
-        self._read: list[tuple[Notice, bytes]] = []
+        self._read: list[tuple[str, bytes, Row]] = []
         self.outcomes: Counter[str] = Counter()
         """How many notices were ``parsed``, ``repeated`` (the same bytes again) or ``dead:<reason>``."""
 
@@ -53,18 +53,20 @@ class NoticeListener:
         """
         try:
             notice = parse_notice(payload, topic)
-            self._read.append((notice, codec.to_bytes(notice)))
-        except (WireError, SkyMapError) as error:
-            reason = error.reason if isinstance(error, WireError) else "sky_map"
+            body = codec.to_bytes(notice)
+            self._read.append((notice.event_key, body, notice_row(notice, body)))
+        except (WireError, SkyMapError, ValueError) as error:
+            # A ValueError is the codec's: a number that is not finite, which JSON and the graph cannot hold.
+            reason = error.reason if isinstance(error, WireError) else MalformedPacketError.reason
             headers = {"stage": "notice", "reason": reason, "message": str(error), "source": source}
             self._sender.send(DEAD_LETTERS, source, payload, headers)
             self.outcomes[f"dead:{reason}"] += 1
 
     def flush(self) -> None:
         """Store what was read, then tell the others; return when Kafka has taken everything."""
-        new = self._store.write_notices(self._read)
-        for notice, body in self._read:
-            self._sender.send(NOTICES, notice.event_key, body)
+        new = self._store.write_notices([row for _, _, row in self._read])
+        for event_key, body, _ in self._read:
+            self._sender.send(NOTICES, event_key, body)
         self._sender.flush()
         fresh = len(new)
         self.outcomes += Counter(parsed=fresh, repeated=len(self._read) - fresh)

@@ -117,4 +117,4 @@ class Pipeline:
                 "message": reject.message,
                 "source": source[reject.row],
             }
-            self._sender.send(DEAD_LETTERS, source[reject.row], messages[reject.row].as_py(), headers)
+            self._sender.send(DEAD_LETTERS, source[reject.row], messages[reject.row].as_py() or b"", headers)

@@ -16,7 +16,7 @@ from coordinator.service import CoordinatorReport
 from graph import codec
 from graph.alert_store import AlertRows, AlertStore, MatchRows
 from graph.bus import read_all
-from graph.event_store import EventStore
+from graph.event_store import EventStore, notice_row
 from graph.model import AlertTense, AlertType, Circle, FollowUpList, Messenger, Notice, ScienceCase, Survey
 from graph.sender import KafkaSender
 from graph.sky import ang2pix
@@ -75,7 +75,7 @@ def put_object(
 def put_notice(installation: Installation, notice: Notice) -> None:
     """Store a canonical notice and tell the coordinator of it."""
     body = codec.to_bytes(notice)
-    EventStore(installation.connection).write_notices([(notice, body)])
+    EventStore(installation.connection).write_notices([notice_row(notice, body)])
     sender = KafkaSender(installation.settings.kafka)
     sender.send("heliograph.notices", notice.event_key, body)
     sender.flush()
