@@ -122,12 +122,14 @@ class Coordinator:
             [(event, science_case_of(event), _located(told[key])) for key, event in events.items()]
         )
         stored = self._store.coincidences_of(list(events))
+        previous: dict[str, list[Coincidence]] = {key: [] for key in events}
+        for pair_key, state in stored.items():
+            previous[pair_key[1]].append(stored_coincidence(pair_key, state))
         pairs: list[Coincidence] = []
         for key, event in events.items():
             region = self._region(event)
             self._keep_open(event, region)
-            previous = [stored_coincidence(pair, state) for pair, state in stored.items() if pair[1] == key]
-            pairs += supersede(previous, self._match_event(event, region), event.revision)
+            pairs += supersede(previous[key], self._match_event(event, region), event.revision)
         self._settle(pairs, stored, events)
         self.report.events_formed += len(events)
 

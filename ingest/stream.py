@@ -109,8 +109,9 @@ def handle_batches(batches: Iterator[pa.RecordBatch], plan: WorkerPlan) -> Itera
     """Run on an executor: take Arrow batches of (topic, partition, offset, value) to the graph, report counts."""
     for batch in batches:
         topics = batch.column("topic")
-        for topic in topics.unique().to_pylist():
-            part = batch.filter(pc.equal(topics, topic)) if len(topics.unique()) > 1 else batch
+        present = topics.unique().to_pylist()
+        for topic in present:
+            part = batch.filter(pc.equal(topics, topic)) if len(present) > 1 else batch
             yield from _handle_topic(part, topic, plan)
 
 

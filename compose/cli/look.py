@@ -14,6 +14,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from compose.audit import ALL_NIGHTS
 from compose.cli.console import print_json, stderr, stdout
 from compose.cli.located import located_settings
 from graph.errors import NotFoundError, SkyMapError, WireError
@@ -25,9 +26,6 @@ from ingest.notices.lines import notice_line
 from ingest.notices.registry import parse_notice
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-ALL_NIGHTS = 10_000
-"""Nights shown when none are named: more than a survey has."""
-
 
 RIGHT_ALIGNED = ("#", "score", "mag")
 """Columns of numbers with a fixed number of decimals."""

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 import jpype
@@ -36,5 +35,4 @@ def serve_until_stopped(stop: Callable[[], None], parent_pid: int | None) -> Non
     watchdog.start()
     stop()
     sys.stdout.flush()
-    time.sleep(0)
     os._exit(0)
