@@ -9,10 +9,13 @@
     │   ├── MalformedPacketError    truncated, corrupt or out of bounds
     │   ├── UnknownSchemaError      a schema fingerprint or id that nobody registered
     │   └── UnsupportedNoticeError  a well-formed message of a kind that has no parser
+    ├── SchemaRegistryError     the schema registry gave no answer that can be used (retryable)
     ├── ModelError              a classifier artefact is absent, altered or of another version
     ├── SkyMapError             a localization that is not a probability on the sky
     ├── StoreError              the graph refused or could not be reached (retryable)
-    │   └── QueryRefusedError       a read-only query that tried something else
+    │   ├── QueryRefusedError       a read-only query that tried something else
+    │   ├── AlreadyStoredError      a node was to be created whose key is in the graph
+    │   └── ArchiveError            the archive could not be written or read (retryable)
     ├── PublishError            a message could not be handed to Kafka (retryable)
     └── NotFoundError           the thing asked for is not there
 
@@ -64,6 +67,12 @@ class UnsupportedNoticeError(WireError):
     reason: ClassVar[str] = "unsupported_notice"
 
 
+class SchemaRegistryError(HeliographError):
+    """The schema registry could not be reached, or its answer is none; the messages that need it are not at fault."""
+
+    retryable: ClassVar[bool] = True
+
+
 class ModelError(HeliographError):
     """A classifier artefact is absent, altered or of another version."""
 
@@ -82,6 +91,16 @@ class QueryRefusedError(StoreError):
     """A query on the read-only endpoint tried something that it may not do."""
 
     retryable: ClassVar[bool] = False
+
+
+class AlreadyStoredError(StoreError):
+    """A node was to be created whose key is in the graph; nothing was written."""
+
+    retryable: ClassVar[bool] = False
+
+
+class ArchiveError(StoreError):
+    """The archive of packets could not be written or read."""
 
 
 class PublishError(HeliographError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 import orjson
 
@@ -25,14 +23,8 @@ BAND_NAMES = np.array([*BANDS, ""], dtype=object)
 
 
 def take(columns: AlertColumns, keep: np.ndarray) -> AlertColumns:
-    """Return the alerts where ``keep`` is True, light curves included."""
-    curves = columns.light_curves
-    starts, lengths = curves.offsets[:-1][keep], np.diff(curves.offsets)[keep]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    points = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-    kept = LightCurves(offsets, *(getattr(curves, f.name)[points] for f in fields(curves) if f.name != "offsets"))
-    rest = {f.name: getattr(columns, f.name)[keep] for f in fields(columns) if f.name not in ("survey", "light_curves")}
-    return AlertColumns(survey=columns.survey, light_curves=kept, **rest)
+    """Return the alerts where ``keep`` is True, light curves and forced photometry included."""
+    return columns.take(keep)
 
 
 def magnitude(flux_njy: FloatArray) -> FloatArray:

@@ -23,6 +23,8 @@ MAX_BRANCHES = 64
 MAX_TYPES = 20_000
 """Most types after all names are written out; LSST 11.1 has about 900. Bounds schemas that name types often."""
 
+MAX_SCHEMA_BYTES = 2**20
+"""Longest schema that is parsed [byte]; LSST's have up to 120 kB. Bounds time and memory of the parser."""
 
 _TOO_DEEP = f"The schema is nested more than {MAX_SCHEMA_DEPTH} deep."
 
@@ -96,6 +98,8 @@ def parse_schema(text: str | bytes) -> Node:
     ------
     UnknownSchemaError : this is no schema, or one that is too deep, too large or refers to itself.
     """
+    if len(text) > MAX_SCHEMA_BYTES:
+        raise UnknownSchemaError(f"The schema is longer than {MAX_SCHEMA_BYTES} bytes.")
     try:
         declared = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -6,7 +6,8 @@ the surveys' sentinels (ZTF's -999) never travel further.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,46 @@ class LightCurves:
         """Return the number of light curves."""
         return len(self.offsets) - 1
 
+    def take(self, chosen: BoolArray | IntArray) -> LightCurves:
+        """Return the light curves that a mask or row numbers choose."""
+        return LightCurves(**_take_ragged(self, chosen))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ForcedPhotometry:
+    """Fluxes of n objects at their known places, detected or not, as one ragged array, each in order of time.
+
+    Not part of the light curves: no detections, never counted as such.
+    """
+
+    offsets: IntArray
+    """(n + 1,) points ``offsets[i]`` to ``offsets[i + 1]`` belong to row i."""
+    midpoint_mjd_tai: FloatArray
+    """(p,) [d, TAI]."""
+    band: ByteArray
+    """(p,) code, see `BANDS`."""
+    psf_flux_njy: FloatArray
+    """(p,) signed difference flux [nJy]; LSST psfFlux, ZTF from forcediffimflux and its magzpsci."""
+    psf_flux_err_njy: FloatArray
+    """(p,) 1 sigma [nJy]; NaN when absent."""
+
+    def __len__(self) -> int:
+        """Return the number of objects."""
+        return len(self.offsets) - 1
+
+    def take(self, chosen: BoolArray | IntArray) -> ForcedPhotometry:
+        """Return the objects that a mask or row numbers choose."""
+        return ForcedPhotometry(**_take_ragged(self, chosen))
+
+
+def _take_ragged(points: LightCurves | ForcedPhotometry, chosen: BoolArray | IntArray) -> dict[str, Any]:
+    """Return the fields of some rows of a ragged array."""
+    starts, lengths = points.offsets[:-1][chosen], np.diff(points.offsets)[chosen]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+    rest = {field.name: getattr(points, field.name)[index] for field in fields(points) if field.name != "offsets"}
+    return {"offsets": offsets, **rest}
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class AlertColumns:
@@ -83,11 +124,32 @@ class AlertColumns:
     """(n,) 1 star to 0 galaxy of the nearest PS1 source (ZTF sgscore1); NaN when absent."""
     nearest_source_arcsec: FloatArray
     """(n,) distance of that source [arcsec] (ZTF distpsnr1); NaN when absent."""
+    exposure_id: IntArray
+    """(n,) the same for all alerts of one exposure of the camera, -1 when absent. LSST visit, before 7.0 the part of
+    ccdVisitId that all detectors share; ZTF night and fraction of the day out of candid."""
+    trail_length_arcsec: FloatArray
+    """(n,) length of the trail that fits best [arcsec] (LSST trailLength); NaN when absent, as for ZTF."""
+    is_streak: BoolArray
+    """(n,) whether the survey itself found the detection to be part of a streak (LSST glint_trail); False for ZTF."""
+    extendedness: FloatArray
+    """(n,) 0 point to 1 extended (LSST extendedness); NaN when absent, as for ZTF."""
+    solar_system_separation_arcsec: FloatArray
+    """(n,) distance of the known moving body that is nearest [arcsec], NaN when there is none (ZTF ssdistnr, out to
+    30 arcsec, hence also of bodies that are not associated; LSST ephOffset, before 10.0 from residualRa and
+    residualDec)."""
     light_curves: LightCurves
+    forced: ForcedPhotometry
 
     def __len__(self) -> int:
         """Return the number of alerts."""
         return len(self.row)
+
+    def take(self, chosen: BoolArray | IntArray) -> AlertColumns:
+        """Return the alerts that a mask or row numbers choose, light curves and forced photometry included."""
+        ragged: dict[str, Any] = {"light_curves": self.light_curves.take(chosen), "forced": self.forced.take(chosen)}
+        flat = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ragged}
+        survey = flat.pop("survey")
+        return AlertColumns(survey=survey, **{name: column[chosen] for name, column in flat.items()}, **ragged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from graph.errors import MalformedPacketError, UnknownSchemaError
 from ingest.alerts.avro_schema import parse_schema
 from ingest.alerts.framing import SYNC_BYTES
 from ingest.alerts.kernel import STACK_ROWS, read_varint, walk
-from ingest.alerts.program import compile_program
+from ingest.alerts.program import MAX_TABLES, compile_program
 from ingest.alerts.status import SENTENCES, Status
 
 Bytes = NDArray[np.uint8]
@@ -27,6 +27,9 @@ MAX_METADATA_ENTRIES = 64
 
 MAX_CONTAINER_BYTES = 2**30
 """Most bytes of one decompressed block of a file that is replayed [byte]; ten thousand LSST alerts."""
+
+MAX_HEADER_BYTES = 2**20
+"""Most bytes of a header [byte]; the surveys' have 27 kB, brokers' up to 100 kB. Headers are kept in memory."""
 
 _CRC_BYTES = 4
 """Length of the checksum after a snappy block [byte]; Avro 1.12, "Required Codecs"."""
@@ -77,7 +80,20 @@ def parse_header(buf: Bytes) -> Header:
     """
     if buf[: len(MAGIC)].tobytes() != MAGIC:
         raise MalformedPacketError("The bytes do not begin like an Avro container.")
-    p = len(MAGIC)
+    entries, p = _read_metadata(buf, len(MAGIC))
+    if len(buf) - p < SYNC_BYTES:
+        raise MalformedPacketError(SENTENCES[Status.TRUNCATED])
+    schema = entries.get(b"avro.schema")
+    if schema is None:
+        raise UnknownSchemaError("The container's header holds no schema.")
+    codec = entries.get(b"avro.codec", b"null").decode("ascii", errors="replace")
+    if codec not in ("null", "deflate", "snappy"):
+        raise UnknownSchemaError(f"The container is compressed with {codec[:20]!r}, which is not read.")
+    return Header(schema, codec, p)
+
+
+def _read_metadata(buf: Bytes, p: int) -> tuple[dict[bytes, bytes], int]:
+    """Return the entries of a header and the place after them."""
     entries: dict[bytes, bytes] = {}
     while True:
         count, p = _checked(read_varint(buf, p, len(buf)))
@@ -90,15 +106,9 @@ def parse_header(buf: Bytes) -> Header:
         for _ in range(abs(count)):
             key, p = _take(buf, p)
             entries[key], p = _take(buf, p)
-    if len(buf) - p < SYNC_BYTES:
-        raise MalformedPacketError(SENTENCES[Status.TRUNCATED])
-    schema = entries.get(b"avro.schema")
-    if schema is None:
-        raise UnknownSchemaError("The container's header holds no schema.")
-    codec = entries.get(b"avro.codec", b"null").decode("ascii", errors="replace")
-    if codec not in ("null", "deflate", "snappy"):
-        raise UnknownSchemaError(f"The container is compressed with {codec[:20]!r}, which is not read.")
-    return Header(schema, codec, p)
+    if p > MAX_HEADER_BYTES:
+        raise MalformedPacketError("The container's header is larger than allowed.")
+    return entries, p
 
 
 def decompress(data: bytes, codec: str, max_bytes: int) -> bytes:
@@ -194,9 +204,9 @@ class _Measure:
 
     def __init__(self, schema: bytes) -> None:
         self._program = compile_program(parse_schema(schema), ())
-        self._tables = (np.zeros((1, 1), dtype=np.int64),) * 2
-        self._blanks = (np.zeros(1, dtype=np.int64),) * 2
-        self._rows = np.zeros(2, dtype=np.int64)
+        self._tables = (np.zeros((1, 1), dtype=np.int64),) * MAX_TABLES
+        self._blanks = (np.zeros(1, dtype=np.int64),) * MAX_TABLES
+        self._rows = np.zeros(MAX_TABLES, dtype=np.int64)
         self._stack = np.empty((STACK_ROWS, 4), dtype=np.int64)
 
     def records(self, block: bytes, count: int) -> Iterator[bytes]:
@@ -216,6 +226,7 @@ class _Measure:
                 len(program.ops),
                 self._tables,
                 self._blanks,
+                self._rows,
                 self._rows,
                 self._stack,
             )

@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from graph.errors import MalformedPacketError, WireError
+from graph.errors import MalformedPacketError, UnknownSchemaError, WireError
 from graph.model import Survey
 from ingest.alerts import lsst, ztf
 from ingest.alerts.columns import AlertColumns, Reject
 from ingest.alerts.container import decompress
 from ingest.alerts.framing import FRAME_BYTES, frame_batch, frame_block
 from ingest.alerts.kernel import decode_batch
-from ingest.alerts.library import Entry, Library
+from ingest.alerts.library import Entry, Library, SchemaSource
 from ingest.alerts.lsst_schemas import LsstSchemas
-from ingest.alerts.program import Layout
-from ingest.alerts.slots import Decoded, Slots
+from ingest.alerts.program import MAX_TABLES, Layout
+from ingest.alerts.slots import Decoded, Items, Slots
 from ingest.alerts.status import SENTENCES, Status
 
 IntArray = NDArray[np.int64]
@@ -30,8 +30,15 @@ MAX_MESSAGE_BYTES = 16 * 2**20
 """Default limit of one message, also once decompressed [byte]; LSST's largest so far have 0.6 MB, Kafka's limit is
 usually 1 to 10 MB."""
 
+MAX_GROWTH = 50
+"""Most bytes that one byte of a compressed block may become; recorded packets become 2 to 9, deflate reaches 1032.
+Bounds what a batch of small bombs takes, each of which is smaller than `MAX_MESSAGE_BYTES` once decompressed."""
+
+_SMALL_BLOCK_BYTES = 65_536
+"""Decompressed blocks up to this size may have grown by any factor [byte]."""
+
 _HISTORY_POINTS = 40
-"""First guess of the history points of an alert, ZTF's mean; only decides how much room is made at once."""
+"""First guess of the points of each history of an alert, ZTF's mean; only decides how much room is made at once."""
 
 _SURVEYS: dict[Survey, tuple[Layout, Callable[[Decoded], tuple[AlertColumns, list[Reject]]]]] = {
     Survey.ZTF: (ztf.LAYOUT, ztf.normalise),
@@ -50,14 +57,16 @@ class AlertDecoder:
         survey: Survey,
         lsst_schemas: LsstSchemas | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        registry: SchemaSource | None = None,
     ) -> None:
         self._survey = survey
         self._max_message_bytes = max_message_bytes
         self._layout, self._normalise = _SURVEYS[survey]
         if lsst_schemas is None and survey is Survey.LSST:
             lsst_schemas = LsstSchemas()
-        self._library = Library(self._layout, lsst_schemas)
-        self._points_per_alert = float(_HISTORY_POINTS)
+        self._library = Library(self._layout, lsst_schemas, registry)
+        self._first = [table.slots() for table in self._layout]
+        self._points_per_alert = [float(_HISTORY_POINTS)] * (len(self._layout) - 1)
 
     def decode(self, messages: Messages) -> tuple[AlertColumns, list[Reject]]:
         """Decode a batch; every message becomes either one row or one reject, both in order of the batch.
@@ -69,13 +78,18 @@ class AlertDecoder:
         Returns
         -------
         The columns of those that could be read, and why the others could not.
+
+        Raises
+        ------
+        SchemaRegistryError : a schema must be asked for and the registry does not answer; decode the batch again later.
         """
         batch = _Batch(messages)
         self._library.begin_batch()
         self._frame(batch)
         decoded = self._walk(batch)
         columns, implausible = self._normalise(decoded)
-        return columns, sorted([*batch.rejects(), *implausible], key=lambda reject: reject.row)
+        rejects = [batch.explain(reject) for reject in (*batch.rejects(), *implausible)]
+        return columns, sorted(rejects, key=lambda reject: reject.row)
 
     def _frame(self, batch: _Batch) -> None:
         """Find the datum and the program of every message."""
@@ -111,10 +125,11 @@ class AlertDecoder:
             start, end = int(batch.starts[m]), int(batch.ends[m])
             try:
                 entry = self._learn(batch, int(m))
-                if entry.error is not None:
-                    raise entry.error
             except WireError as error:
                 batch.refuse(int(m), error)
+                continue
+            if entry.error is not None:
+                batch.refuse(int(m), entry.error)
                 continue
             if batch.status[m] == Status.NEW_ID:
                 start += FRAME_BYTES
@@ -122,6 +137,8 @@ class AlertDecoder:
                 start, end = frame_block(batch.buf, start + entry.length, end)
             batch.status[m] = min(start, 0)
             batch.starts[m], batch.ends[m], batch.programs[m] = start, end, entry.program
+            if entry.doubt:
+                batch.doubts[int(m)] = entry.doubt
             if start >= 0 and entry.codec != "null":
                 compressed[int(m)] = entry.codec
         return compressed
@@ -136,13 +153,15 @@ class AlertDecoder:
         """Copy what is wanted of every datum."""
         known = self._library.known()
         n = len(batch.starts)
-        alerts, history = (
-            np.empty((rows, len(table.blank())), dtype=np.int64)
-            for rows, table in zip((n, int(n * self._points_per_alert) + 64), self._layout, strict=True)
-        )
-        blanks = tuple(table.blank() for table in self._layout)
-        rows = np.zeros(len(self._layout), dtype=np.int64)
-        offsets = np.zeros((n + 1, len(self._layout)), dtype=np.int64)
+        room = [n, *(int(n * points) + 64 for points in self._points_per_alert)]
+        unused = MAX_TABLES - len(room)
+        blanks = (*(table.blank() for table in self._layout), *[np.empty(0, dtype=np.int64)] * unused)
+        tables = [
+            np.empty((rows, len(blank)), dtype=np.int64)
+            for rows, blank in zip([*room, *[0] * unused], blanks, strict=True)
+        ]
+        rows = np.zeros(MAX_TABLES, dtype=np.int64)
+        offsets = np.zeros((n + 1, MAX_TABLES), dtype=np.int64)
         done = 0
         while done < n:
             done = decode_batch(
@@ -153,7 +172,7 @@ class AlertDecoder:
                 known.bounds,
                 known.ops,
                 known.jumps,
-                (alerts, history),
+                tuple(tables),
                 blanks,
                 rows,
                 offsets,
@@ -161,16 +180,22 @@ class AlertDecoder:
                 done,
             )
             if done < n:
-                history = np.concatenate([history, np.empty_like(history)])
+                tables[1:] = [_grown(table, used) for table, used in zip(tables[1:], rows[1:], strict=True)]
         good = batch.status == 0
         # Room for half as many again, so that a batch like this one needs no second attempt.
-        self._points_per_alert = min(1.5 * float(rows[1]) / max(n, 1) + 1.0, 1000.0)
-        return Decoded(
-            row=np.flatnonzero(good),
-            alerts=Slots(batch.buf, self._layout[0], alerts[good]),
-            history=Slots(batch.buf, self._layout[1], history[: rows[1]]),
-            offsets=np.concatenate([[0], offsets[1:, 1][good]]),
+        self._points_per_alert = [min(1.5 * used / max(n, 1) + 1.0, 1000.0) for used in rows[1 : len(room)].tolist()]
+        items = tuple(
+            Items(Slots(batch.buf, self._first[k], tables[k][: rows[k]]), np.append(0, offsets[1:, k][good]))
+            for k in range(1, len(room))
         )
+        return Decoded(np.flatnonzero(good), Slots(batch.buf, self._first[0], tables[0][good]), items)
+
+
+def _grown(table: IntArray, used: int) -> IntArray:
+    """Return a table of twice the rows."""
+    wider = np.empty((2 * len(table), table.shape[1]), dtype=np.int64)
+    wider[:used] = table[:used]
+    return wider
 
 
 class _Batch:
@@ -189,14 +214,16 @@ class _Batch:
         self.ends: IntArray = offsets[1 : n + 1].copy()
         self.status: IntArray = np.zeros(n, dtype=np.int64)
         self.programs: IntArray = np.full(n, -1, dtype=np.int64)
-        self._errors: dict[int, WireError] = {}
+        self.doubts: dict[int, str] = {}
+        self._faults: dict[int, tuple[str, str]] = {}
         if array.null_count:
             # A null has no bytes, which is how any other empty message ends.
             self.ends = np.where(array.is_null().to_numpy(zero_copy_only=False), self.starts, self.ends)
 
     def refuse(self, m: int, error: WireError) -> None:
         """Note why a message cannot be read."""
-        self._errors[m] = error
+        # The error itself would keep its traceback, and with it all that was decompressed so far.
+        self._faults[m] = (error.reason, str(error))
         self.status[m] = Status.NOT_AVRO
 
     def expand(self, compressed: dict[int, str], max_bytes: int) -> None:
@@ -205,7 +232,8 @@ class _Batch:
         at = len(self.buf)
         for m, codec in compressed.items():
             try:
-                plain = decompress(self.buf[self.starts[m] : self.ends[m]].tobytes(), codec, max_bytes)
+                packed = self.buf[self.starts[m] : self.ends[m]].tobytes()
+                plain = decompress(packed, codec, min(max_bytes, _SMALL_BLOCK_BYTES + MAX_GROWTH * len(packed)))
             except WireError as error:
                 self.refuse(m, error)
                 continue
@@ -220,11 +248,18 @@ class _Batch:
         """Return every message that could not be read."""
         return [self._reject(int(m)) for m in np.flatnonzero(self.status != 0)]
 
+    def explain(self, reject: Reject) -> Reject:
+        """Return a reject; where another schema stood in for an unknown one, that is the reason."""
+        doubt = self.doubts.get(reject.row)
+        if doubt is None:
+            return reject
+        fault = reject.message[0].lower() + reject.message[1:]
+        return Reject(reject.row, UnknownSchemaError.reason, f"{doubt}: {fault}")
+
     def _reject(self, m: int) -> Reject:
-        error = self._errors.get(m)
-        if error is None:
-            return Reject(m, MalformedPacketError.reason, SENTENCES[Status(int(self.status[m]))])
-        return Reject(m, error.reason, str(error))
+        if m in self._faults:
+            return Reject(m, *self._faults[m])
+        return Reject(m, MalformedPacketError.reason, SENTENCES[Status(int(self.status[m]))])
 
 
 def _as_arrow(messages: Messages) -> pa.Array:

@@ -23,6 +23,9 @@ Tables = tuple[IntArray, ...]
 STACK_ROWS = MAX_SCHEMA_DEPTH + 2
 """Arrays that can be open at once: every one is a level of the schema."""
 
+MAX_ITEMS = 50_000
+"""Most items that one alert may add to one table; LSST's longest histories so far have 2,204 points. Bounds the memory
+that a few bytes can claim."""
 
 _TRUNCATED = int(Status.TRUNCATED)
 _BAD_VARINT = int(Status.BAD_VARINT)
@@ -31,6 +34,7 @@ _BAD_LENGTH = int(Status.BAD_LENGTH)
 _BAD_COUNT = int(Status.BAD_COUNT)
 _BAD_BOOLEAN = int(Status.BAD_BOOLEAN)
 _TRAILING = int(Status.TRAILING)
+_TOO_MANY = int(Status.TOO_MANY)
 _TABLE_FULL = int(Status.TABLE_FULL)
 _SKIP_FIXED = int(Op.SKIP_FIXED)
 _SKIP_VARINT = int(Op.SKIP_VARINT)
@@ -204,9 +208,11 @@ def _skip(buf: Bytes, p: int, end: int, code: int, a: int, b: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _begin_row(tables: Tables, blanks: Tables, rows: IntArray, table: int) -> int:
+def _begin_row(tables: Tables, blanks: Tables, rows: IntArray, ceilings: IntArray, table: int) -> int:
     """Blank the next row of a table and return it, or a status."""
     row = rows[table]
+    if row >= ceilings[table]:
+        return _TOO_MANY
     if row >= len(tables[table]):
         return _TABLE_FULL
     tables[table][row] = blanks[table]
@@ -226,6 +232,7 @@ def walk(
     tables: Tables,
     blanks: Tables,
     rows: IntArray,
+    ceilings: IntArray,
     stack: IntArray,
 ) -> int:
     """Walk one datum; return the place after it, or a status.
@@ -237,6 +244,7 @@ def walk(
     ops, jumps : operations of all programs; this one is ``first`` to ``last``.
     tables, blanks : slots to fill, and an empty row of each.
     rows : the row to fill in the first table, and the next free row of each other one; advanced.
+    ceilings : the rows at which each table has more items than one alert may have.
     stack : (`STACK_ROWS`, 4) work space: items left, end of block, table and row around.
     """
     out, table, row = tables[0], 0, rows[0]
@@ -271,7 +279,7 @@ def walk(
                 stack[depth - 1, 0] -= 1
                 if ops[a, 1] >= 0:
                     table = ops[a, 1]
-                    row = _begin_row(tables, blanks, rows, table)
+                    row = _begin_row(tables, blanks, rows, ceilings, table)
                     if row < 0:
                         return row
                 i = a + 1
@@ -314,9 +322,12 @@ def decode_batch(
     """
     stack = np.empty((STACK_ROWS, 4), dtype=np.int64)
     saved = rows.copy()
+    ceilings = rows + MAX_ITEMS
     for m in range(begin, len(starts)):
         rows[0] = m
         saved[:] = rows
+        for k in range(len(rows)):
+            ceilings[k] = rows[k] + MAX_ITEMS
         tables[0][m] = blanks[0]
         if status[m] == 0:
             program = programs[m]
@@ -331,6 +342,7 @@ def decode_batch(
                 tables,
                 blanks,
                 rows,
+                ceilings,
                 stack,
             )
             if p == _TABLE_FULL:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from graph.errors import UnknownSchemaError, WireError
 from ingest.alerts.avro_schema import parse_schema
 from ingest.alerts.container import parse_header
-from ingest.alerts.lsst_schemas import LsstSchemas
+from ingest.alerts.lsst_schemas import IDS_PER_MAJOR, LsstSchemas
 from ingest.alerts.program import Layout, Program, compile_program, join_programs
 
 IntArray = NDArray[np.int64]
@@ -20,8 +22,28 @@ Bytes = NDArray[np.uint8]
 MAX_REMEMBERED = 512
 """Headers that are kept; a survey's whole history needs about 30. When full, all are forgotten and learnt anew."""
 
+MAX_REMEMBERED_BYTES = 2**26
+"""Bytes of headers that are kept [byte]; those 30 have about 1 MB."""
+
 MAX_NEW_PER_BATCH = 64
 """Headers and schemas learnt in one batch, at about 5 ms each; more are an attack or corruption, not writers."""
+
+MAX_QUESTIONS_PER_BATCH = 16
+"""Ids that a registry is asked for in one batch; each may take seconds, and hostile messages can name any id."""
+
+
+class SchemaSource(Protocol):
+    """Something that knows schemas by id, such as `ingest.alerts.schema_registry.SchemaRegistry`."""
+
+    def schema(self, schema_id: int) -> Mapping[str, Any]:
+        """Return a self-contained schema.
+
+        Raises
+        ------
+        UnknownSchemaError : there is none of this id.
+        SchemaRegistryError : it cannot be said now whether there is.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +56,8 @@ class Entry:
     length: int = 0
     """Bytes of the header before its sync marker [byte]; 0 for a schema id."""
     error: WireError | None = None
+    doubt: str = ""
+    """Why a message that this program cannot read has an unknown schema; empty when the program is the writer's."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,9 +77,10 @@ class Known:
 class Library:
     """Compiles each writer's schema once."""
 
-    def __init__(self, layout: Layout, lsst_schemas: LsstSchemas | None) -> None:
+    def __init__(self, layout: Layout, lsst_schemas: LsstSchemas | None, registry: SchemaSource | None = None) -> None:
         self._layout = layout
         self._lsst_schemas = lsst_schemas
+        self._registry = registry
         self._forget()
 
     def _forget(self) -> None:
@@ -64,13 +89,20 @@ class Library:
         self._programs: dict[bytes, int] = {}
         self._compiled: list[Program] = []
         self._known: Known | None = None
+        self._header_bytes = 0
+        self._begin()
+
+    def _begin(self) -> None:
         self._budget = MAX_NEW_PER_BATCH
+        self._questions = MAX_QUESTIONS_PER_BATCH
+        # What is unknown is not remembered for longer: it may be registered before the next batch.
+        self._stand_ins: dict[int, Entry] = {}
 
     def begin_batch(self) -> Known:
         """Return all that is known, and allow new schemas again."""
-        if len(self._headers) + len(self._compiled) > MAX_REMEMBERED:
+        if len(self._headers) + len(self._compiled) > MAX_REMEMBERED or self._header_bytes > MAX_REMEMBERED_BYTES:
             self._forget()
-        self._budget = MAX_NEW_PER_BATCH
+        self._begin()
         return self.known()
 
     def learn_header(self, message: Bytes) -> Entry:
@@ -85,24 +117,54 @@ class Library:
         if raw not in self._headers:
             self._spend()
             self._headers[raw] = self._compile(header.schema, header.codec, header.length)
+            self._header_bytes += len(raw)
         return self._headers[raw]
 
     def learn_id(self, schema_id: int) -> Entry:
         """Return the entry of a schema id, compiling its schema if it is new.
 
+        An id that nobody knows gets the program of the nearest id of the same major version, with a doubt.
+
         Raises
         ------
-        UnknownSchemaError : no schema has this id.
+        UnknownSchemaError : more schemas are new than one batch may bring.
+        SchemaRegistryError : the schema registry could not be asked.
         """
-        if schema_id in self._ids:
-            return self._ids[schema_id]
-        if self._lsst_schemas is None:
-            raise UnknownSchemaError(f"No schema is known for id {schema_id}.")
-        # What is unknown is not remembered: it may be registered before the next batch.
-        schema = self._lsst_schemas.schema(schema_id)
+        for known in (self._ids, self._stand_ins):
+            if schema_id in known:
+                return known[schema_id]
+        schema = self._look_up(schema_id)
+        if schema is None:
+            self._stand_ins[schema_id] = self._stand_in(schema_id)
+            return self._stand_ins[schema_id]
         self._spend()
         self._ids[schema_id] = self._compile(json.dumps(schema).encode(), "null", 0)
         return self._ids[schema_id]
+
+    def _look_up(self, schema_id: int) -> Mapping[str, Any] | None:
+        """Return the schema of an id: published ones first, then the registry's; None when neither knows it."""
+        sources = [self._lsst_schemas] if self._questions <= 0 else [self._lsst_schemas, self._registry]
+        for source in sources:
+            if source is not None:
+                self._questions -= source is self._registry
+                try:
+                    return source.schema(schema_id)
+                except UnknownSchemaError:
+                    continue
+        return None
+
+    def _stand_in(self, schema_id: int) -> Entry:
+        """Return the entry that stands in for an unknown id: that of the nearest known id, or an error."""
+        tried = [] if self._lsst_schemas is None else ["the published schemas"]
+        tried += [] if self._registry is None else ["the schema registry"]
+        unknown = f"No schema is known for id {schema_id}"
+        asked = f"{unknown} (asked: {' and '.join(tried)})" if tried else unknown
+        published = () if self._lsst_schemas is None else self._lsst_schemas.ids()
+        alike = [other for other in published if other // IDS_PER_MAJOR == schema_id // IDS_PER_MAJOR]
+        if not alike:
+            return Entry(error=UnknownSchemaError(f"{asked}."))
+        nearest = min(alike, key=lambda other: (abs(other - schema_id), -other))
+        return replace(self.learn_id(nearest), doubt=f"{asked}, and the nearest, {nearest}, does not fit")
 
     def _spend(self) -> None:
         if self._budget <= 0:
@@ -115,7 +177,8 @@ class Library:
             try:
                 program = compile_program(parse_schema(schema), self._layout)
             except WireError as error:
-                return Entry(codec=codec, length=length, error=error)
+                # A new one, for the error's traceback would keep the parsed schema.
+                return Entry(codec=codec, length=length, error=type(error)(str(error)))
             self._programs[schema] = len(self._compiled)
             self._compiled.append(program)
         return Entry(self._programs[schema], codec, length)

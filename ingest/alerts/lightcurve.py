@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from graph.errors import MalformedPacketError
-from ingest.alerts.columns import LightCurves, Reject
+from ingest.alerts.columns import ForcedPhotometry, LightCurves, Reject
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -97,6 +97,63 @@ def build_light_curves(
         upper_limit_njy=np.concatenate([history.upper_limit_njy, own.upper_limit_njy])[order],
     )
     return curves, earliest(limits, curves.midpoint_mjd_tai, np.isfinite(curves.psf_flux_njy))
+
+
+def build_forced(kept: BoolArray, points: Points, offsets: IntArray, used: BoolArray) -> ForcedPhotometry:
+    """Return the forced photometry of alerts in order of time.
+
+    Parameters
+    ----------
+    kept : (n,) alerts to keep.
+    points : (p,) of all alerts.
+    offsets : (n + 1,) points ``offsets[i]`` to ``offsets[i + 1]`` are those of alert i.
+    used : (p,) points that count.
+    """
+    times = points.midpoint_mjd_tai
+    # The alerts' own points take part in the ordering of light curves; here they are never usable.
+    absent = np.zeros(len(kept), dtype=np.bool_)
+    usable = np.concatenate([used & points.usable(), absent])
+    limits, order = arrange(offsets, kept, usable, np.concatenate([times, np.zeros(len(kept))]))
+    return ForcedPhotometry(
+        offsets=limits,
+        midpoint_mjd_tai=times[order],
+        band=points.band[order],
+        psf_flux_njy=points.psf_flux_njy[order],
+        psf_flux_err_njy=points.psf_flux_err_njy[order],
+    )
+
+
+def join_histories(
+    first: Points, first_offsets: IntArray, second: Points, second_offsets: IntArray
+) -> tuple[Points, IntArray, IntArray]:
+    """Put two histories of the same n alerts into one.
+
+    Parameters
+    ----------
+    first, second : points of all alerts; ``offsets[i]`` to ``offsets[i + 1]`` are those of alert i.
+
+    Returns
+    -------
+    The points of both, each alert's together, their offsets (n + 1,), and the order in which they were taken out of
+    the first points followed by the second.
+    """
+    offsets = first_offsets + second_offsets
+    if len(second.band) == 0:
+        return first, offsets, np.arange(len(first.band))
+    alert = np.arange(len(offsets) - 1)
+    owner = np.concatenate([np.repeat(alert, np.diff(first_offsets)), np.repeat(alert, np.diff(second_offsets))])
+    order = np.argsort(owner, kind="stable")
+    return (
+        Points(
+            np.concatenate([first.midpoint_mjd_tai, second.midpoint_mjd_tai])[order],
+            np.concatenate([first.band, second.band])[order],
+            np.concatenate([first.psf_flux_njy, second.psf_flux_njy])[order],
+            np.concatenate([first.psf_flux_err_njy, second.psf_flux_err_njy])[order],
+            np.concatenate([first.upper_limit_njy, second.upper_limit_njy])[order],
+        ),
+        offsets,
+        order,
+    )
 
 
 @njit(nogil=True, cache=True)

@@ -17,6 +17,9 @@ from graph.errors import UnknownSchemaError
 PACKAGE = "lsst-alert-packet"
 """Distribution that carries the schemas; https://github.com/lsst/alert_packet."""
 
+IDS_PER_MAJOR = 100
+"""Ids that a major version has: an id is major x 100 + minor; lsst-alert-packet, ``SchemaRegistry``."""
+
 Schema = dict[str, Any]
 
 
@@ -62,7 +65,7 @@ def _published_files() -> dict[int, Path]:
     for file in files:
         major, minor = file.parts[-3:-1] if len(file.parts) > 2 else ("", "")
         if file.name.endswith(".alert.avsc") and major.isdigit() and minor.isdigit():
-            found[int(major) * 100 + int(minor)] = Path(str(file.locate()))
+            found[int(major) * IDS_PER_MAJOR + int(minor)] = Path(str(file.locate()))
     return found
 
 

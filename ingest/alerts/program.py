@@ -97,15 +97,15 @@ class Column:
     paths: tuple[str, ...]
     """Places where the versions of a schema keep it, below the table's record, the best first."""
     required: bool = False
-    """Whether a schema without it is refused, or for items of an array, the array stepped over."""
+    """Whether a schema without it is refused, or for items of an array, the array passed over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """Columns that are filled together: one row for each alert, or one for each item of an array of the alert."""
 
-    array: str
-    """Path of the array; empty for the alert itself."""
+    arrays: tuple[str, ...]
+    """Paths where the versions of a schema keep the array, the best first; one empty path is the alert itself."""
     columns: tuple[Column, ...]
 
     def slots(self) -> dict[str, int]:
@@ -121,8 +121,14 @@ class Table:
         return np.array([slot for column in self.columns for slot in absent[column.kind]], dtype=np.int64)
 
 
+ALERT = ("",)
+"""`Table.arrays` of the alert itself."""
+
 Layout = tuple[Table, ...]
-"""All tables of a survey; the first is the alert itself, no two others share an array."""
+"""All tables of a survey; the first is the alert itself. Of two that would take one array, the earlier does."""
+
+MAX_TABLES = 4
+"""Most tables of a layout; LSST has four. All are filled up to this number, so that the loops are compiled once."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -138,24 +144,27 @@ class Program:
 def compile_program(schema: Node, layout: Layout) -> Program:
     """Compile a schema for a layout.
 
-    An array whose items lack a required column is not what its name says, and is stepped over.
+    An array whose items lack a required column is not what its name says, and is left to another table or stepped over.
 
     Raises
     ------
     UnknownSchemaError : a required column of the alert is not in the schema, or has another type there.
     """
-    taken = {table.array: number for number, table in enumerate(layout) if number}
-    places = {(table, path): shape for table, path, shape in _places(schema, taken)}
+    places: dict[str, dict[str, Shape]] = {}
+    for array, path, shape in _places(schema, {array for table in layout for array in table.arrays}):
+        places.setdefault(array, {})[path] = shape
+    taken: dict[str, int] = {}
     slots: dict[tuple[int, str], tuple[Op, int]] = {}
     for number, table in enumerate(layout):
-        found, missing = _match(table, {path: shape for (owner, path), shape in places.items() if owner == number})
-        if missing and number == 0:
-            raise UnknownSchemaError(f"The schema lacks {', '.join(missing)}.")
-        if missing:
-            del taken[table.array]
-        else:
-            slots |= {(number, path): target for path, target in found.items()}
-    emitter = _Emitter(taken, slots)
+        for array in table.arrays:
+            found, missing = _match(table, places.get(array, {}))
+            if missing and number == 0:
+                raise UnknownSchemaError(f"The schema lacks {', '.join(missing)}.")
+            if not missing and array not in taken:
+                taken[array] = number
+                slots |= {(number, path): target for path, target in found.items()}
+                break
+    emitter = _Emitter({array: number for array, number in taken.items() if number}, slots)
     emitter.emit(schema, 0, "")
     return Program(
         np.array(emitter.ops, dtype=np.int64).reshape(-1, 4), np.array(emitter.jumps, dtype=np.int64).reshape(-1)
@@ -196,21 +205,20 @@ def join_programs(programs: Sequence[Program]) -> tuple[IntArray, IntArray, IntA
     return np.concatenate(moved), np.concatenate(targets), bounds
 
 
-def _places(node: Node, taken: dict[str, int], table: int = 0, path: str = "") -> list[tuple[int, str, Shape]]:
-    """List table, path and shape of every plain value that a column could be copied from."""
+def _places(node: Node, wanted: set[str], array: str = "", path: str = "") -> list[tuple[str, str, Shape]]:
+    """List array, path and shape of every plain value that a column could be copied from."""
     if node.shape is Shape.RECORD:
         return [
             place
             for name, child in zip(node.names, node.children, strict=True)
-            for place in _places(child, taken, table, f"{path}.{name}" if path else name)
+            for place in _places(child, wanted, array, f"{path}.{name}" if path else name)
         ]
     if node.shape is Shape.UNION:
-        return [place for child in node.children for place in _places(child, taken, table, path)]
+        return [place for child in node.children for place in _places(child, wanted, array, path)]
     if node.shape is Shape.ARRAY:
         # Arrays inside arrays are not taken.
-        inner = taken.get(path, -1) if table == 0 else -1
-        return _places(node.children[0], taken, inner) if inner >= 0 else []
-    return [(table, path, node.shape)] if node.shape in _PLAIN else []
+        return _places(node.children[0], wanted, path) if not array and path and path in wanted else []
+    return [(array, path, node.shape)] if node.shape in _PLAIN else []
 
 
 class _Emitter:

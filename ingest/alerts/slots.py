@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ingest.alerts.columns import TextArray
-from ingest.alerts.program import Table
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -27,9 +27,10 @@ class Slots:
     """Rows of one table."""
 
     buf: Bytes
-    table: Table
+    first: Mapping[str, int]
+    """The first slot of each column, `ingest.alerts.program.Table.slots`."""
     values: IntArray
-    """(n, slots), see `ingest.alerts.program.Table.slots`."""
+    """(n, slots)."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -37,14 +38,11 @@ class Slots:
 
     def take(self, chosen: BoolArray) -> Slots:
         """Return some of the rows."""
-        return self if chosen.all() else Slots(self.buf, self.table, self.values[chosen])
-
-    def _slot(self, name: str) -> int:
-        return self.table.slots()[name]
+        return self if chosen.all() else Slots(self.buf, self.first, self.values[chosen])
 
     def integers(self, name: str) -> IntArray:
         """Return an integer column; absent is `ingest.alerts.program.ABSENT_INT`."""
-        return np.ascontiguousarray(self.values[:, self._slot(name)])
+        return np.ascontiguousarray(self.values[:, self.first[name]])
 
     def floats(self, name: str) -> FloatArray:
         """Return a float column; absent is NaN."""
@@ -52,7 +50,7 @@ class Slots:
 
     def letters(self, name: str) -> Bytes:
         """Return the bytes of texts of one letter; absent or longer is 0."""
-        slot = self._slot(name)
+        slot = self.first[name]
         single = self.values[:, slot + 1] == 1
         letters = np.zeros(len(self.values), dtype=np.uint8)
         letters[single] = self.buf[self.values[single, slot]]
@@ -60,12 +58,12 @@ class Slots:
 
     def is_name(self, name: str) -> BoolArray:
         """Return which texts are printable ASCII of 1 to `MAX_TEXT_BYTES` bytes."""
-        slot = self._slot(name)
+        slot = self.first[name]
         return _are_names(self.buf, self.integers(name), np.ascontiguousarray(self.values[:, slot + 1]))
 
     def texts(self, name: str, chosen: BoolArray) -> TextArray:
         """Return a text column; rows that are not chosen, or hold no name, are empty."""
-        slot = self._slot(name)
+        slot = self.first[name]
         starts = self.integers(name)
         lengths = np.where(chosen & self.is_name(name), self.values[:, slot + 1], 0)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -101,6 +99,16 @@ def _gather(buf: Bytes, starts: IntArray, lengths: IntArray, total: int) -> Byte
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Items:
+    """Items of one array of all messages."""
+
+    slots: Slots
+    """(p,)."""
+    offsets: IntArray
+    """(n + 1,) items ``offsets[i]`` to ``offsets[i + 1]`` belong to message i."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Decoded:
     """Messages that could be walked to their end."""
 
@@ -108,7 +116,5 @@ class Decoded:
     """(n,) index of each message in its batch."""
     alerts: Slots
     """(n,)."""
-    history: Slots
-    """(p,) items of the history arrays of all messages."""
-    offsets: IntArray
-    """(n + 1,) items ``offsets[i]`` to ``offsets[i + 1]`` belong to message i."""
+    items: tuple[Items, ...]
+    """One for each other table of the layout, in its order."""

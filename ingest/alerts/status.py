@@ -20,6 +20,7 @@ class Status(IntEnum):
     NOT_ONE_RECORD = -9
     TOO_LARGE = -10
     NOT_AVRO = -11
+    TOO_MANY = -12
     NEW_HEADER = -20
     """An object container whose header is not among the given ones."""
     NEW_ID = -21
@@ -33,6 +34,7 @@ SENTENCES = {
     Status.BAD_BRANCH: "The record names a branch of a union or a symbol of an enum that does not exist.",
     Status.BAD_LENGTH: "A length in the record is negative or passes the end of the message.",
     Status.BAD_COUNT: "A list of the record claims more items than its bytes can hold.",
+    Status.TOO_MANY: "A list of the record holds more items than an alert can have.",
     Status.BAD_BOOLEAN: "A truth value of the record is neither 0 nor 1.",
     Status.TRAILING: "Bytes are left over after the record.",
     Status.LOST_SYNC: "The container does not end with its sync marker.",

@@ -45,6 +45,9 @@ def _schema() -> Record:
     now |= {name: ["null", "float"] for name in ("rb", "drb", "ssdistnr", "sgscore1", "distpsnr1")}
     now |= {"ssnamenr": ["null", "string"], "jdstarthist": ["null", "double"]}
     history = {"type": "record", "name": "past", "fields": [_field(*item) for item in past.items()]}
+    measured: Record = {"jd": "double", "fid": "int", "procstatus": ["null", "string"], "exptime": ["null", "float"]}
+    measured |= {name: ["null", "float"] for name in ("forcediffimflux", "forcediffimfluxunc", "magzpsci")}
+    forced = {"type": "record", "name": "forced", "fields": [_field(*item) for item in measured.items()]}
     colour = {"type": "enum", "name": "colour", "symbols": ["red", "green"]}
     digest = {"type": "fixed", "name": "digest", "size": 5}
     return {
@@ -60,6 +63,7 @@ def _schema() -> Record:
             _field("digest", ["int", digest, "null"]),
             _field("grid", {"type": "array", "items": {"type": "array", "items": "boolean"}}),
             _field("stamp", ["null", "bytes"]),
+            _field("fp_hists", ["null", {"type": "array", "items": forced}]),
         ],
     }
 
@@ -88,6 +92,7 @@ def _record() -> Record:
         "digest": b"12345",
         "grid": [[True, False], [], [True]],
         "stamp": b"\x00" * 40,
+        "fp_hists": None,
     }
 
 
@@ -174,6 +179,47 @@ def test_impossible_values_are_refused(decoder: AlertDecoder, changes: Record, w
     assert words in _only_reason(decoder, _changed(**changes))
 
 
+def test_forced_photometry_without_warnings_is_kept_apart(decoder: AlertDecoder) -> None:
+    good = {"jd": 2458999.5, "fid": 2, "procstatus": "0", "exptime": 90.0, "magzpsci": 26.4}
+    good |= {"forcediffimflux": -50.0, "forcediffimfluxunc": 2.0}
+    changes: list[Record] = [
+        {"forcediffimflux": -99999.0, "forcediffimfluxunc": -99999.0, "procstatus": "61"},
+        {"forcediffimflux": -99999.0},
+        {"forcediffimflux": None},
+        {"procstatus": "56,57"},
+        {"procstatus": "57"},
+        {"procstatus": None},
+        {"magzpsci": None},
+        {"magzpsci": -999.0},
+        {"fid": 9},
+        {"jd": 0.0},
+        {"jd": 2458998.5, "forcediffimfluxunc": -99999.0, "exptime": None},
+        {},
+    ]
+    plain, _ = decoder.decode([GOOD])
+    columns, rejects = decoder.decode([GOOD, _changed(fp_hists=[good | change for change in changes]), GOOD])
+    assert rejects == []
+    forced = columns.forced
+    assert forced.offsets.tolist() == [0, 0, 2, 2]
+    # 5 mag between the zero point of 26.4 and that of nJy at 31.4.
+    np.testing.assert_allclose(forced.psf_flux_njy, [-5000.0, -5000.0], rtol=1e-6)
+    np.testing.assert_allclose(forced.psf_flux_err_njy, [np.nan, 200.0], rtol=1e-6)
+    tai = Time([2458998.5 + 15.0 / 86400.0, 2458999.5 + 45.0 / 86400.0], format="jd", scale="utc").tai.mjd
+    np.testing.assert_allclose(forced.midpoint_mjd_tai, tai, rtol=0, atol=1e-9)
+    assert forced.band.tolist() == [2, 2]
+    for i in range(3):
+        part = slice(columns.light_curves.offsets[i], columns.light_curves.offsets[i + 1])
+        np.testing.assert_array_equal(columns.light_curves.psf_flux_njy[part], plain.light_curves.psf_flux_njy)
+    assert set(columns.n_detections.tolist()) == {4}
+
+
+@pytest.mark.parametrize(
+    ("candid", "exposure_id"), [(2982177112815010003, 298217711), (516442330015015017, 51644233), (7, -1)]
+)
+def test_alerts_of_one_exposure_share_its_id(decoder: AlertDecoder, candid: int, exposure_id: int) -> None:
+    assert decoder.decode([_changed(candid=candid)])[0].exposure_id.tolist() == [exposure_id]
+
+
 def test_absent_values_have_one_form(decoder: AlertDecoder) -> None:
     record = _record()
     record["candidate"] |= dict.fromkeys(("rb", "ssdistnr", "sgscore1", "ssnamenr", "jdstarthist", "exptime"))
@@ -181,7 +227,12 @@ def test_absent_values_have_one_form(decoder: AlertDecoder) -> None:
     record["prv_candidates"] = None
     columns, rejects = decoder.decode([_pack(record)])
     assert rejects == []
-    for column in (columns.reliability, columns.star_galaxy_score, columns.nearest_source_arcsec):
+    for column in (
+        columns.reliability,
+        columns.star_galaxy_score,
+        columns.nearest_source_arcsec,
+        columns.solar_system_separation_arcsec,
+    ):
         assert np.isnan(column[0])
     assert np.isnan(columns.psf_flux_err_njy[0])
     assert (columns.n_detections[0], columns.is_public[0], columns.solar_system_id[0]) == (-1, False, "")

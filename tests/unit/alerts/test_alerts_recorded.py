@@ -19,7 +19,7 @@ from fastavro import _read as fastavro_read
 from fastavro.utils import generate_one
 
 from graph.model import Survey
-from ingest.alerts.columns import AlertColumns
+from ingest.alerts.columns import AlertColumns, ForcedPhotometry
 from ingest.alerts.container import split_container
 from ingest.alerts.decode import AlertDecoder
 from ingest.alerts.lsst_schemas import LsstSchemas
@@ -77,14 +77,31 @@ def _ztf_point(part: Record, exposure_s: float = 30.0) -> tuple[float, ...]:
     return (_midpoint(part["jd"], exposure_s), part["fid"], flux, error, math.nan)
 
 
+def _ztf_forced(part: Record) -> list[tuple[float, ...]]:
+    """Return the point of forced photometry, if it was measured without a warning."""
+    if part["procstatus"] != "0" or part["forcediffimflux"] == -99999.0:
+        return []
+    scale = _njy(part["magzpsci"])
+    band = part["fid"]
+    return [
+        (
+            _midpoint(part["jd"], part["exptime"]),
+            band,
+            part["forcediffimflux"] * scale,
+            part["forcediffimfluxunc"] * scale,
+        )
+    ]
+
+
 def ztf_expected(record: Record) -> Record:
     part = record["candidate"]
     own = _ztf_point(part, part.get("exptime") or 30.0)
     points: list[tuple[float, ...]] = []
+    forced = [point for past in record.get("fp_hists") or [] for point in _ztf_forced(past)]
     for past in record["prv_candidates"] or []:
         if "candid" not in past:
             # An archive of 2021 put forced photometry here.
-            assert "forcediffimflux" in past
+            forced += _ztf_forced(past)
         elif past["candid"] is None:
             # A recorded limit of 2018 is -1006.94 mag.
             if _ok(past["diffmaglim"]) and abs(past["diffmaglim"]) < 40.0:
@@ -112,7 +129,13 @@ def ztf_expected(record: Record) -> Record:
         "first_midpoint_mjd_tai": min(first, _midpoint(began)) if _ok(began) else first,
         "star_galaxy_score": _nan(part.get("sgscore1")),
         "nearest_source_arcsec": _nan(part.get("distpsnr1")),
+        "exposure_id": int(str(part["candid"])[:-10]),
+        "trail_length_arcsec": math.nan,
+        "is_streak": False,
+        "extendedness": math.nan,
+        "solar_system_separation_arcsec": _nan(part.get("ssdistnr")),
         "light_curve": points,
+        "forced": sorted(forced, key=lambda point: point[0]),
     }
 
 
@@ -125,10 +148,26 @@ def lsst_expected(record: Record) -> Record:
     source, thing = record["diaSource"], record["diaObject"] or {}
     own = _lsst_point(source)
     past = [_lsst_point(p) for p in record["prvDiaSources"] or [] if p["diaSourceId"] != source["diaSourceId"]]
-    points = sorted((point for point in [*past, own] if not math.isnan(point[2])), key=lambda point: point[0])
+    unseen = [
+        (limit["midpointMjdTai"], "ugrizy".index(limit["band"]), math.nan, math.nan, 5 * limit["diaNoise"])
+        for limit in record.get("prvDiaNondetectionLimits") or []
+    ]
+    points = [point for point in [*past, own] if not math.isnan(point[2])]
+    points = sorted([*unseen, *points], key=lambda point: point[0])
+    forced = [_lsst_point(part)[:4] for part in record.get("prvDiaForcedSources") or []]
+    body = record.get("ssSource") or {}
+    separation = body.get("ephOffset")
+    if body.get("residualRa") is not None:
+        # A right ascension shrinks towards the pole.
+        east = body["residualRa"] * math.cos(math.radians(source["dec"]))
+        separation = 3600.0 * math.sqrt(east**2 + body["residualDec"] ** 2)
     object_id = thing.get("diaObjectId") or source["diaObjectId"] or ""
     counted = thing.get("nDiaSources")
-    first = [own[0], *(point[0] for point in points), _nan(thing.get("firstDiaSourceMjdTai"))]
+    first = [
+        own[0],
+        *(point[0] for point in points if not math.isnan(point[2])),
+        _nan(thing.get("firstDiaSourceMjdTai")),
+    ]
     return {
         "object_id": str(object_id),
         "detection_id": source["diaSourceId"],
@@ -145,7 +184,13 @@ def lsst_expected(record: Record) -> Record:
         "first_midpoint_mjd_tai": min(time for time in first if not math.isnan(time)),
         "star_galaxy_score": math.nan,
         "nearest_source_arcsec": math.nan,
+        "exposure_id": source["visit"] if "visit" in source else source["ccdVisitId"] // 1000,
+        "trail_length_arcsec": _nan(source["trailLength"]),
+        "is_streak": bool(source.get("glint_trail")),
+        "extendedness": _nan(source["extendedness"]),
+        "solar_system_separation_arcsec": _nan(separation),
         "light_curve": points,
+        "forced": sorted((point for point in forced if not math.isnan(point[2])), key=lambda point: point[0]),
     }
 
 
@@ -155,7 +200,7 @@ def compare(columns: AlertColumns, records: list[Record], expected: Callable[[Re
     curves = columns.light_curves
     assert len(curves) == len(records)
     wanted = [expected(record) for record in records]
-    for name in wanted[0].keys() - {"light_curve"}:
+    for name in wanted[0].keys() - {"light_curve", "forced"}:
         truth, ours = [row[name] for row in wanted], getattr(columns, name)
         if isinstance(truth[0], float):
             np.testing.assert_allclose(ours, truth, rtol=1e-12, atol=0, err_msg=name)
@@ -171,6 +216,14 @@ def compare(columns: AlertColumns, records: list[Record], expected: Callable[[Re
     np.testing.assert_array_equal(np.diff(curves.offsets), [len(row["light_curve"]) for row in wanted])
     points = np.array([point for row in wanted for point in row["light_curve"]])
     np.testing.assert_allclose(np.column_stack(parts), points, rtol=1e-12, atol=0)
+    _compare_forced(columns.forced, [row["forced"] for row in wanted])
+
+
+def _compare_forced(forced: ForcedPhotometry, wanted: list[list[tuple[float, ...]]]) -> None:
+    np.testing.assert_array_equal(np.diff(forced.offsets), [len(points) for points in wanted])
+    for place, name in enumerate(("midpoint_mjd_tai", "band", "psf_flux_njy", "psf_flux_err_njy")):
+        truth = [point[place] for points in wanted for point in points]
+        np.testing.assert_allclose(getattr(forced, name), truth, rtol=1e-12, atol=0, err_msg=name)
 
 
 def _avro_files(folder: Path) -> list[Path]:
@@ -277,7 +330,40 @@ def test_samples_of_every_lsst_version(shared_data: Path, lsst: AlertDecoder) ->
     assert len(late) >= 4
     assert {reject.message for reject in rejects} == {"The packet's midpointMjdTai is not a time of the survey."}
     assert columns.object_id.tolist() == [str(records[i]["diaObject"]["diaObjectId"]) for i in late]
-    assert np.diff(columns.light_curves.offsets).tolist() == [1 + len(records[i]["prvDiaSources"]) for i in late]
+    alone, rejects = lsst.decode([paths[i].read_bytes() for i in late])
+    assert rejects == []
+    compare(alone, [records[i] for i in late], lsst_expected)
+
+
+@pytest.mark.parametrize("version", ["6.0", "6.1", "7.0", "7.1", "7.2", "7.3", "7.4"])
+def test_limits_and_forced_photometry_before_8(shared_data: Path, lsst: AlertDecoder, version: str) -> None:
+    """The samples with days for seconds, and with the histories that they leave out."""
+    data = (shared_data / f"alerts/lsst_schema_samples/fakeAlert_v{version}.avro").read_bytes()
+    reader = fastavro.reader(io.BytesIO(data))
+    record: Any = next(reader)
+    for k, source in enumerate([record["diaSource"], *record["prvDiaSources"]]):
+        source |= {"midpointMjdTai": 61000.5 - k, "band": "ugrizy"[k], "trailLength": 0.5 * k, "extendedness": 0.25}
+        source["diaSourceId"] += k
+    where: Record = dict.fromkeys(("ccdVisitId", "visit", "diaForcedSourceId", "detector"), 7001)
+    place = {"diaObjectId": 5, "ra": 1.0, "dec": 2.0, "ccdVisitId": 7001, "psfFlux": -12.5, "psfFluxErr": 3.0}
+    record["prvDiaForcedSources"] = [
+        where | place | {"midpointMjdTai": 60990.0 + k, "band": "gri"[k], "psfFlux": flux}
+        for k, flux in enumerate((-12.5, None, math.nan))
+    ]
+    record["prvDiaNondetectionLimits"] = [
+        where | {"midpointMjdTai": 60999.0 - 7 * k, "band": "zyr"[k], "diaNoise": 40.0 + k} for k in range(3)
+    ]
+    stream = io.BytesIO()
+    fastavro.writer(stream, reader.writer_schema, [record])
+    truth: Any = next(fastavro.reader(io.BytesIO(stream.getvalue())))
+    plain = stream.getvalue()
+    columns, rejects = lsst.decode([plain, data, plain])
+    assert [reject.row for reject in rejects] == [1]
+    assert columns.row.tolist() == [0, 2]
+    compare(lsst.decode([plain, plain])[0], [truth, truth], lsst_expected)
+    assert np.isfinite(columns.light_curves.upper_limit_njy).sum() == 6
+    assert np.diff(columns.forced.offsets).tolist() == [1, 1]
+    assert (columns.first_midpoint_mjd_tai == 60998.5).all()
 
 
 @pytest.mark.parametrize("schema_id", LsstSchemas().ids())

@@ -15,15 +15,25 @@ from hypothesis import strategies as st
 from ingest.alerts.avro_schema import parse_declared
 from ingest.alerts.container import view_bytes, write_varint
 from ingest.alerts.kernel import STACK_ROWS, read_varint, walk
-from ingest.alerts.program import ABSENT_INT, Column, Kind, Layout, Program, Table, compile_program, join_programs
+from ingest.alerts.program import (
+    ABSENT_INT,
+    ALERT,
+    Column,
+    Kind,
+    Layout,
+    Program,
+    Table,
+    compile_program,
+    join_programs,
+)
 from ingest.alerts.status import Status
 
 LAYOUT: Layout = (
     Table(
-        "",
+        ALERT,
         (Column("whole", Kind.INT, ("a.b", "b")), Column("real", Kind.FLOAT, ("r",)), Column("t", Kind.TEXT, ("t",))),
     ),
-    Table("items", (Column("x", Kind.FLOAT, ("x",)), Column("n", Kind.INT, ("n",), required=True))),
+    Table(("items",), (Column("x", Kind.FLOAT, ("x",)), Column("n", Kind.INT, ("n",), required=True))),
 )
 
 PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
@@ -97,7 +107,7 @@ def _write(schema: Any, record: Any) -> bytes:
     return stream.getvalue()
 
 
-def _walk(program: Program, datum: bytes, rows: int = 16) -> tuple[int, np.ndarray, np.ndarray, int]:
+def _walk(program: Program, datum: bytes, rows: int = 16, most: int = 100) -> tuple[int, np.ndarray, np.ndarray, int]:
     """Walk a datum as the second of two programs, so that targets were moved."""
     ops, jumps, bounds = join_programs([program, program])
     blanks = tuple(table.blank() for table in LAYOUT)
@@ -105,7 +115,7 @@ def _walk(program: Program, datum: bytes, rows: int = 16) -> tuple[int, np.ndarr
     used = np.zeros(2, dtype=np.int64)
     stack = np.empty((STACK_ROWS, 4), dtype=np.int64)
     buf = view_bytes(datum)
-    end = walk(buf, 0, len(buf), ops, jumps, bounds[1], bounds[2], tables, blanks, used, stack)
+    end = walk(buf, 0, len(buf), ops, jumps, bounds[1], bounds[2], tables, blanks, used, used + most, stack)
     return end, tables[0], tables[1], int(used[1])
 
 

@@ -24,7 +24,8 @@ def test_schema_ids() -> None:
     decoder = AlertDecoder(Survey.LSST, schemas)
     columns, rejects = decoder.decode([b"\x00\x00\x00\x27\x0f" + b"datum"])
     assert len(columns) == 0
-    assert (rejects[0].reason, rejects[0].message) == ("unknown_schema", "No schema is known for id 9999.")
+    sentence = "No schema is known for id 9999 (asked: the published schemas)."
+    assert (rejects[0].reason, rejects[0].message) == ("unknown_schema", sentence)
     with pytest.raises(UnknownSchemaError):
         schemas.schema(9999)
     source = {"diaSourceId": "long", "ra": "double", "decl": "double", "midPointTai": "double", "filterName": "string"}

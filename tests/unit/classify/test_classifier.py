@@ -11,7 +11,7 @@ import pytest
 
 from graph.errors import ModelError
 from graph.model import Survey
-from ingest.alerts.columns import AlertColumns, LightCurves
+from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves
 from ingest.classify import MODELS, Classifications, Classifier, ModelSpec, soften
 from ingest.features import FeatureTable
 from ingest.train import export, fit_forests
@@ -89,7 +89,13 @@ def columns(n: int, survey: Survey = Survey.ZTF) -> AlertColumns:
         nan,
         nan,
         nan,
+        whole,
+        nan,
+        ~flag,
+        nan,
+        nan,
         curves,
+        ForcedPhotometry(curves.offsets, none, curves.band, none, none),
     )
 
 

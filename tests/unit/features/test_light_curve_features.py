@@ -14,7 +14,7 @@ from scipy import stats  # type: ignore[import-untyped, unused-ignore]
 
 from graph.errors import ModelError
 from graph.model import Survey
-from ingest.alerts.columns import AlertColumns, LightCurves
+from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves
 from ingest.feature_kernel import WIDTH
 from ingest.features import (
     LIGHT_CURVE_FEATURES,
@@ -203,7 +203,15 @@ def alerts(n: int) -> AlertColumns:
         first_midpoint_mjd_tai=np.full(n, 60003.5),
         star_galaxy_score=np.full(n, 0.25),
         nearest_source_arcsec=np.full(n, np.nan),
+        exposure_id=np.full(n, -1),
+        trail_length_arcsec=np.full(n, np.nan),
+        is_streak=np.zeros(n, dtype=np.bool_),
+        extendedness=np.full(n, np.nan),
+        solar_system_separation_arcsec=np.full(n, np.nan),
         light_curves=curves(*(random_curve(seed) for seed in range(n))),
+        forced=ForcedPhotometry(
+            np.zeros(n + 1, dtype=np.int64), np.empty(0), np.empty(0, dtype=np.int8), np.empty(0), np.empty(0)
+        ),
     )
 
 
