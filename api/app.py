@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib import metadata, resources
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.config import ApiSettings
+from api.cutouts import CutoutSource
 from api.errors import Problem, add_error_handlers
+from api.metrics import METRICS_MEDIA_TYPE, CountingMiddleware, Metrics, StreamWatch
 from api.middleware import SafetyMiddleware
+from api.routes import cutouts as cutout_routes
 from api.routes import events, lists, objects, service
 from graph.reading import GraphReading
 
@@ -44,13 +48,21 @@ class _Application(FastAPI):
         return self.openapi_schema
 
 
-def create_app(settings: ApiSettings, reader: GraphReading) -> FastAPI:
+def create_app(
+    settings: ApiSettings,
+    reader: GraphReading,
+    *,
+    watch: StreamWatch | None = None,
+    cutouts: CutoutSource | None = None,
+) -> FastAPI:
     """Build the application; it opens nothing and starts nothing.
 
     Parameters
     ----------
     settings : bounds on queries and pages; host and port are for whoever runs the application.
     reader : answers all questions to the graph; stays the caller's to close.
+    watch : knows how far the alert stream is behind, for the metrics; None leaves that out.
+    cutouts : finds images of detections; None when there is no archive.
     """
     # No documentation page of the framework: it loads scripts from elsewhere. docs/api.md describes the routes.
     app = _Application(
@@ -63,14 +75,27 @@ def create_app(settings: ApiSettings, reader: GraphReading) -> FastAPI:
     )
     app.state.settings = settings
     app.state.reader = reader
+    app.state.cutouts = cutouts
     add_error_handlers(app)
     app.add_middleware(SafetyMiddleware, max_body_bytes=settings.max_body_bytes)
     routes = APIRouter(prefix=API_PREFIX)
-    for module in (service, objects, events, lists):
+    for module in (service, objects, cutout_routes, events, lists):
         routes.include_router(module.router)
     app.include_router(routes)
+    _add_metrics(app, reader, watch)
     _add_page(app)
     return app
+
+
+def _add_metrics(app: FastAPI, reader: GraphReading, watch: StreamWatch | None) -> None:
+    """Serve the metrics, where Prometheus looks for them."""
+    answers: Counter[tuple[str, int]] = Counter()
+    metrics = Metrics(reader, watch, answers)
+    app.add_middleware(CountingMiddleware, counts=answers)
+
+    @app.get("/metrics", include_in_schema=False)
+    def read_metrics() -> Response:
+        return Response(metrics.text(), media_type=METRICS_MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def _add_page(app: FastAPI) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, cast
 
 from fastapi import Depends, Path, Query, Request
@@ -67,10 +68,16 @@ def answer(request: Request, body: BaseModel) -> Response:
 
     The tag is a digest of the bytes, so it changes exactly when the answer does, a retraction included.
     """
-    content = body.model_dump_json().encode()
+    return answer_bytes(request, body.model_dump_json().encode(), "application/json")
+
+
+def answer_bytes(
+    request: Request, content: bytes, media_type: str, extra_headers: Mapping[str, str] | None = None
+) -> Response:
+    """Tag an answer of any kind, and send it only if the client does not have it already."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    headers = {"ETag": tag, "Cache-Control": "no-cache", **(extra_headers or {})}
     known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
     if request.method in {"GET", "HEAD"} and (tag in known or "*" in known):
         return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers, media_type="application/json")
+    return Response(content, headers=headers, media_type=media_type)

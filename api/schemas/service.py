@@ -46,12 +46,25 @@ class LedgerNightResponse(ResponseModel):
     survey: Survey = Field(description="The survey.", examples=["ztf"])
     night: int = Field(description="Date of the night, UTC, as yyyymmdd.", examples=[20200524])
     received: int = Field(description="Alerts received.", examples=[1000])
+    archived: int | None = Field(description="Alerts in the archive; null where none was on.", examples=[995])
+    archive_mismatch: int = Field(
+        description="Alerts too few or too many in the archive, summed over the batches that it was on for.",
+        examples=[0],
+    )
+    filtered: Mapping[str, int] = Field(
+        description="Alerts filtered, for each reason.", examples=[{"low_reliability": 85}]
+    )
+    classified: int = Field(description="Alerts that the classifiers saw.", examples=[910])
     loaded: int = Field(description="Alerts loaded into the graph.", examples=[900])
-    duplicates: int = Field(description="Alerts seen before.", examples=[10])
     dead: int = Field(description="Alerts refused as unreadable.", examples=[5])
-    filtered: Mapping[str, int] = Field(description="Alerts filtered, for each reason.", examples=[{"bogus": 85}])
     dead_reasons: Mapping[str, int] = Field(description="Alerts refused, for each reason.", examples=[{"malformed": 5}])
-    balanced: bool = Field(description="Whether every alert received is in exactly one of those places.")
+    duplicates: int = Field(description="Alerts seen before.", examples=[10])
+    balanced: bool = Field(
+        description=(
+            "Whether every alert received is loaded, a duplicate, filtered or refused, and every readable one in the "
+            "archive that was on."
+        )
+    )
 
 
 class LedgerResponse(ResponseModel):

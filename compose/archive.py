@@ -1,0 +1,58 @@
+"""The archive as the other parts see it: where it is, and where the API gets images from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.cutouts import Cutout, CutoutKind
+from compose.config import Settings
+from graph.errors import NotFoundError, WireError
+from graph.times import night_of_mjd_tai
+from graph.views import DetectionView
+from ingest.archive.cutouts import FITS, GZIPPED_FITS, read_cutouts
+from ingest.archive.reader import ArchiveReader
+from ingest.archive.table import cells_of
+
+OFF = "off"
+"""Value of ``archive_dir`` that means: no archive."""
+
+
+def archive_root(settings: Settings) -> str | None:
+    """Return the path or URI of the archive, None where it is turned off."""
+    if settings.ingest.archive_dir == OFF:
+        return None
+    return settings.ingest.archive_dir or str(settings.home / "archive")
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveCutouts:
+    """Images of detections, read from the archive when they are asked for."""
+
+    reader: ArchiveReader
+
+    @classmethod
+    def of(cls, settings: Settings) -> ArchiveCutouts | None:
+        """Return the images of the archive of some settings, None where it is turned off."""
+        root = archive_root(settings)
+        return None if root is None else cls(ArchiveReader(root))
+
+    def cutout(self, detection: DetectionView, kind: CutoutKind) -> Cutout:
+        """Return an image of a detection.
+
+        Raises
+        ------
+        NotFoundError : the archive does not have the packet, or the packet has no such image.
+        StoreError : the archive cannot be read.
+        """
+        night = int(night_of_mjd_tai(detection.midpoint_mjd_tai))
+        cell = int(cells_of([detection.ra_deg], [detection.dec_deg])[0])
+        packet = self.reader.packet_of_detection(detection.survey, night, detection.detection_id, cell)
+        try:
+            images = read_cutouts(detection.survey, packet)
+        except WireError as error:
+            raise NotFoundError(f"The packet of detection {detection.detection_id} cannot be read.") from error
+        content: bytes | None = getattr(images, kind.value)
+        if content is None:
+            raise NotFoundError(f"The packet of detection {detection.detection_id} has no {kind.value} image.")
+        is_gzipped = images.media_type == GZIPPED_FITS
+        return Cutout(content, FITS if is_gzipped else images.media_type, is_gzipped)
