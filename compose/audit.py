@@ -30,6 +30,10 @@ class Audit:
     alerts_filtered: int
     """Sum over ``filtered_by_reason``."""
     filtered_by_reason: dict[str, int]
+    alerts_classified: int
+    """Sum of ``classified`` over the ledger."""
+    alerts_archived: int | None
+    """Sum of ``archived`` over the ledger, None where no archive was ever on."""
     alerts_duplicate: int
     alerts_dead: int
     """Distinct messages that the decoder put on the dead letters topic."""
@@ -45,7 +49,8 @@ class Audit:
     """Events whose newest message on ``heliograph.joint-events`` for some object is an open coincidence."""
     lists: dict[str, int]
     ledger_balanced: bool
-    """Every night adds up, and the sums agree with the topics and with the detections in the graph."""
+    """Every night adds up, the archive holds what is readable where it was on, and the sums agree with the topics and
+    with the detections in the graph."""
 
 
 def audit(settings: Settings, notice_topics: Iterable[str]) -> Audit:
@@ -77,6 +82,8 @@ def audit(settings: Settings, notice_topics: Iterable[str]) -> Audit:
         alerts_loaded=loaded,
         alerts_filtered=filtered.total(),
         filtered_by_reason=dict(sorted(filtered.items())),
+        alerts_classified=sum(night.classified for night in nights),
+        alerts_archived=_sum_known([night.archived for night in nights]),
         alerts_duplicate=sum(night.duplicates for night in nights),
         alerts_dead=dead_stages["decode"],
         dead_letters=sum(dead_stages.values()),
@@ -90,6 +97,12 @@ def audit(settings: Settings, notice_topics: Iterable[str]) -> Audit:
         lists={case.value: on_lists.get(case.value, 0) for case in ScienceCase},
         ledger_balanced=balanced,
     )
+
+
+def _sum_known(numbers: Iterable[int | None]) -> int | None:
+    """Return the sum of the numbers that are known, None when none is."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
 
 
 def _dead_letter_stages(settings: Settings) -> Counter[str]:

@@ -169,8 +169,14 @@ class GraphReader:
         return {row["label"]: row["n"] for row in self._rows("count_nodes")}
 
     def ledger(self, nights: int) -> tuple[LedgerNight, ...]:
-        """Return what became of the alerts of the newest nights, newest first."""
+        """Return what became of the alerts of the newest nights and of undatable ones, newest first."""
         return _read(rows.sum_ledger, [row["entry"] for row in self._rows("list_ledger", nights=nights)])
+
+    def ledger_positions(self, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
+        """Return for each (topic, partition) the first offset that no ledger entry covers; absent where none is."""
+        asked = [{"topic": topic, "partition": partition} for topic, partition in places]
+        found = self._rows("list_ledger_positions", places=asked) if asked else []
+        return {(row["topic"], row["partition"]): row["offset_until"] for row in found}
 
     def read_query(self, text: str, params: Mapping[str, Value], timeout_s: float, max_rows: int) -> QueryRows:
         """Run a query that cannot write, bounded in time and rows.

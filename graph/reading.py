@@ -80,7 +80,7 @@ class GraphReading(Protocol):
         """Return the number of nodes of each label."""
 
     def ledger(self, nights: int) -> tuple[LedgerNight, ...]:
-        """Return what became of the alerts of the newest nights, newest first."""
+        """Return what became of the alerts of the newest nights and of undatable ones (night 0), newest first."""
 
     def read_query(self, text: str, params: Mapping[str, Value], timeout_s: float, max_rows: int) -> QueryRows:
         """Run a query that cannot write, bounded in time and rows."""

@@ -33,6 +33,9 @@ Row = Mapping[str, Any]
 MAX_JSON_INTEGER = 2**53 - 1
 """Largest integer that every JSON reader keeps exactly; RFC 8259 section 6."""
 
+LEDGER_COUNTS = ("received", "classified", "loaded", "duplicates", "dead")
+"""Numbers of a ledger entry that simply add up; absent is 0."""
+
 
 def to_object(row: Row) -> ObjectView:
     """Read an object."""
@@ -114,15 +117,24 @@ def to_terms(text: str | None) -> tuple[Term, ...]:
 
 
 def sum_ledger(rows: list[Row]) -> tuple[LedgerNight, ...]:
-    """Add up the batches of each night and survey, newest night first."""
+    """Add up the batches of each night and survey, newest night first.
+
+    Whether the archive holds what it should is asked of each batch, because an archive may be on for some only.
+    """
     sums: dict[tuple[int, Survey], dict[str, Any]] = {}
     for row in rows:
         key = (int(row["night"]), Survey(row["survey"]))
         total = sums.setdefault(
-            key, {"received": 0, "loaded": 0, "duplicates": 0, "dead": 0, "filtered": {}, "dead_reasons": {}}
+            key,
+            {**dict.fromkeys(LEDGER_COUNTS, 0), "archived": None, "archive_mismatch": 0}
+            | {"filtered": {}, "dead_reasons": {}},
         )
-        for name in ("received", "loaded", "duplicates", "dead"):
-            total[name] += int(row[name] or 0)
+        for name in LEDGER_COUNTS:
+            total[name] += int(row.get(name) or 0)
+        if row.get("archived") is not None:
+            archived = int(row["archived"])
+            total["archived"] = (total["archived"] or 0) + archived
+            total["archive_mismatch"] += abs(int(row["received"] or 0) - int(row["dead"] or 0) - archived)
         for name in ("filtered", "dead_reasons"):
             for reason, n in _from_json(row[name], dict).items():
                 total[name][reason] = total[name].get(reason, 0) + int(n)

@@ -32,9 +32,9 @@ INDEXES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("event_case", "Event", ("case",)),
     ("list_current", "FollowUpList", ("is_current", "case")),
     ("notice_event", "Notice", ("event_key",)),
-    ("ledger_place", "LedgerEntry", ("topic", "partition")),
+    ("ledger_until", "LedgerEntry", ("topic", "partition", "offset_until")),
 )
-"""(index name, label, properties): region look-ups, time windows, newest events, current lists."""
+"""(index name, label, properties): region look-ups, time windows, newest events, current lists, end of the ledger."""
 
 
 def schema_statements() -> dict[str, str]:

@@ -245,20 +245,62 @@ class LedgerNight:
 
     survey: Survey
     night: int
-    """Date of the night as yyyymmdd, UTC."""
+    """Date of the night as yyyymmdd, UTC; 0 for messages whose time could not be read."""
     received: int
-    loaded: int
-    duplicates: int
-    dead: int
+    archived: int | None
+    """None where no archive was on."""
+    archive_mismatch: int
+    """Alerts too few or too many in the archive, summed over those batches that an archive was on for."""
     filtered: Mapping[str, int]
     """Number for each reason."""
+    classified: int
+    """Alerts that the classifiers saw; 0 in batches written before this was counted."""
+    loaded: int
+    dead: int
     dead_reasons: Mapping[str, int]
     """Number for each reason; they sum to ``dead``."""
+    duplicates: int
 
     @property
     def balanced(self) -> bool:
-        """Whether every alert received is in exactly one place."""
-        return self.received == self.loaded + self.duplicates + self.dead + sum(self.filtered.values())
+        """Whether every alert received is in exactly one place, and every readable one in the archive that was on."""
+        placed = self.loaded + self.duplicates + sum(self.filtered.values()) + sum(self.dead_reasons.values())
+        return self.received == placed and self.archive_mismatch == 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """How far the alert stream is behind on one partition of a topic."""
+
+    topic: str
+    partition: int
+    end_offset: int
+    """Offset that the next message will get."""
+    processed_until: int
+    """Offset of the first message that the ledger does not count yet."""
+    lag_alerts: int
+    """Messages on the topic that the ledger does not count yet."""
+    oldest_unprocessed_s: float | None
+    """How long ago the oldest of them was put on the topic [s]; None when none waits or it was not read in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLag:
+    """How far the alert stream is behind."""
+
+    partitions: tuple[PartitionLag, ...]
+
+    @property
+    def lag_alerts(self) -> int:
+        """Return how many alerts wait."""
+        return sum(one.lag_alerts for one in self.partitions)
+
+    @property
+    def oldest_unprocessed_s(self) -> float | None:
+        """Return how long the oldest alert has waited [s], None when none waits."""
+        return max(
+            (one.oldest_unprocessed_s for one in self.partitions if one.oldest_unprocessed_s is not None), default=None
+        )
 
 
 @dataclass(frozen=True, slots=True)

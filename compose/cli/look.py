@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -17,11 +15,12 @@ from rich.table import Table
 from compose.audit import ALL_NIGHTS
 from compose.cli.console import print_json, stderr, stdout
 from compose.cli.located import located_settings
+from compose.lag import StreamLagReader
 from graph.errors import NotFoundError, SkyMapError, WireError
 from graph.model import ScienceCase
 from graph.reader import GraphReader
 from graph.times import format_utc
-from graph.views import ListView
+from graph.views import LedgerNight, ListView, StreamLag
 from ingest.notices.lines import notice_line
 from ingest.notices.registry import parse_notice
 
@@ -29,6 +28,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a l
 
 RIGHT_ALIGNED = ("#", "score", "mag")
 """Columns of numbers with a fixed number of decimals."""
+
+
+LEDGER_FIELDS = (
+    "survey", "night", "stage", "received", "archived", "filtered", "classified", "loaded", "dead", "duplicates",
+    "balanced",
+)  # fmt: skip
+"""What the ledger prints of a night, in order."""
 
 
 class TableFormat(StrEnum):
@@ -129,31 +135,75 @@ def cypher(
         print_json(dict(zip(answer.columns, row, strict=True)))
 
 
-def ledger(as_json: AsJson = False) -> None:
+def ledger(
+    lag: Annotated[bool, typer.Option("--lag", help="Show how far the alert stream is behind instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show what became of every alert, by night; exit status 1 when a night does not add up."""
-    with GraphReader.open(located_settings().graph) as reader:
+    settings = located_settings()
+    with GraphReader.open(settings.graph) as reader:
+        if lag:
+            _show_lag(StreamLagReader.of(settings, reader).lag(), as_json=as_json)
+            return
         nights = reader.ledger(ALL_NIGHTS)
+    lines = [ledger_line(night) for night in nights]
     if as_json:
-        for night in nights:
-            print_json({**dataclasses.asdict(night), "balanced": night.balanced})
+        for line in lines:
+            print_json(line)
     else:
-        table = Table("night", "survey", "received", "loaded", "filtered", "dead", "duplicates", "balanced")
-        for night in nights:
-            reasons = [
-                orjson.dumps(dict(part)).decode() if part else "-" for part in (night.filtered, night.dead_reasons)
-            ]
-            table.add_row(
-                str(night.night or "unreadable"),
-                night.survey.value,
-                str(night.received),
-                str(night.loaded),
-                *reasons,
-                str(night.duplicates),
-                "yes" if night.balanced else "NO",
-            )
+        shown_fields = [name for name in LEDGER_FIELDS if name != "stage"]
+        table = Table(*shown_fields, box=SIMPLE_HEAD)
+        for line in lines:
+            shown = line | {"night": line["night"] or "unreadable", "balanced": "yes" if line["balanced"] else "NO"}
+            table.add_row(*(_cell(shown[name]) for name in shown_fields))
         stdout.print(table)
     if not all(night.balanced for night in nights):
         raise typer.Exit(1)
+
+
+def ledger_line(night: LedgerNight) -> dict[str, object]:
+    """Return what became of one survey's alerts in one night, as the ledger prints it."""
+    values = {
+        "survey": night.survey.value,
+        "night": night.night,
+        "stage": "ingest",
+        "received": night.received,
+        "archived": night.archived,
+        "filtered": dict(sorted(night.filtered.items())),
+        "classified": night.classified,
+        "loaded": night.loaded,
+        "dead": dict(sorted(night.dead_reasons.items())),
+        "duplicates": night.duplicates,
+        "balanced": night.balanced,
+    }
+    return {name: values[name] for name in LEDGER_FIELDS}
+
+
+def _cell(value: object) -> str:
+    """Return a value as it stands in a table: numbers by reason one below the other, absent as a dash."""
+    if isinstance(value, dict):
+        return "\n".join(f"{reason} {n}" for reason, n in value.items()) or "-"
+    return "-" if value is None else str(value)
+
+
+def _show_lag(lag: StreamLag, *, as_json: bool) -> None:
+    """Print the lag of each partition and of all."""
+    total = {"lag_alerts": lag.lag_alerts, "oldest_unprocessed_s": lag.oldest_unprocessed_s}
+    if as_json:
+        for one in lag.partitions:
+            print_json(one)
+        print_json(total)
+        return
+    table = Table("topic", "partition", "end", "processed until", "lag [alerts]", "oldest [s]", box=SIMPLE_HEAD)
+    for one in lag.partitions:
+        numbers = (one.partition, one.end_offset, one.processed_until, one.lag_alerts)
+        table.add_row(one.topic, *map(str, numbers), _seconds(one.oldest_unprocessed_s))
+    table.add_row("all", "", "", "", str(lag.lag_alerts), _seconds(lag.oldest_unprocessed_s))
+    stdout.print(table)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def notice(

@@ -1,9 +1,16 @@
-// Read the ledger of the newest nights.
+// Read the ledger of the newest nights, and of night 0, which holds what was unreadable.
 // Parameters: nights, number of nights.
-// Result: entry, a map, one for each batch.
-// Index used: unique Night.night, which also gives the order. Night 0 holds what was unreadable.
-MATCH (n:Night)
-WHERE n.night >= 0
-WITH n ORDER BY n.night DESC LIMIT $nights
+// Result: entry, a map, one for each batch; archived and classified are null in entries that did not count them.
+// Index used: unique Night.night, which also gives the order.
+CALL () {
+  MATCH (n:Night)
+  WHERE n.night > 0
+  RETURN n ORDER BY n.night DESC LIMIT $nights
+UNION
+  MATCH (n:Night {night: 0})
+  RETURN n
+}
 MATCH (l:LedgerEntry)-[:OF_NIGHT]->(n)
-RETURN l {.survey, .night, .received, .loaded, .duplicates, .dead, .filtered, .dead_reasons} AS entry
+RETURN l {
+  .survey, .night, .received, .archived, .classified, .loaded, .duplicates, .dead, .filtered, .dead_reasons
+} AS entry

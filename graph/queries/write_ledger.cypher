@@ -1,6 +1,6 @@
 // Set the ledger entries of one micro-batch. Parameters: rows (list of maps, one for each topic, partition and night),
 // spans (list of maps {topic, partition, offset_from, offset_until}).
-// Result: none. Index: ledger_place. What was written for any of these offsets before is replaced, so neither a
+// Result: none. Index: ledger_until. What was written for any of these offsets before is replaced, so neither a
 // replayed batch nor a stream begun anew counts a message twice.
 CALL () {
   UNWIND $spans AS span

@@ -74,7 +74,7 @@ GRAPH = FakeGraph(
     classifications={OBJECT.object_key: (ClassificationView("SN Ia", "early", "1.0", 0.91, 0.04, 7, 58994.3),)},
     matches={OBJECT.object_key: (MatchView("gcvs:RR Lyr", "gcvs", "RR Lyr", 1.0, 2.0, "RRAB", 0.4, None),)},
     coincidence_counts=CoincidenceCounts(2, 1, 0),
-    ledger=(LedgerNight(Survey.ZTF, 20200524, 10, 7, 1, 1, {"bogus": 1}, {"malformed": 1}),),
+    ledger=(LedgerNight(Survey.ZTF, 20200524, 10, 9, 0, {"low_reliability": 1}, 8, 7, 1, {"malformed": 1}, 1),),
     query_rows=QueryRows(("n", "x"), ((str(BIG_ID), {"a": [1, None, "b"]}),), truncated=False),
     next_cursor="next",
 )
