@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numba
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ingest.alerts.container import write_varint
@@ -224,6 +225,52 @@ def _constant_bytes(name: str, kind: int, value: bytes | str | float | None, *, 
         return branch + write_varint(int(value))
     data = value.encode() if isinstance(value, str) else bytes(value) if isinstance(value, bytes) else b""
     return branch + (write_varint(len(data)) + data if kind == _TEXT else data)
+
+
+class Piece(NamedTuple):
+    """One part of every message: row i is ``pool[start[i]:stop[i]]``."""
+
+    pool: ByteArray
+    start: IntArray
+    stop: IntArray
+
+
+def constant_piece(value: bytes, n: int) -> Piece:
+    """Return the same bytes for each of n messages."""
+    return Piece(np.frombuffer(value, dtype=np.uint8), np.zeros(n, np.int64), np.full(n, len(value), np.int64))
+
+
+def record_piece(records: Encoded) -> Piece:
+    """Return record i for message i."""
+    return Piece(records.data, records.offsets[:-1], records.offsets[1:])
+
+
+def varint_piece(values: IntArray) -> Piece:
+    """Return an Avro number for each message."""
+    number = {"name": "number", "fields": [{"name": "value", "type": "long"}]}
+    return record_piece(encode_records(number, len(values), {"value": values}))
+
+
+def join_pieces(pieces: list[Piece]) -> pa.LargeBinaryArray:
+    """Return messages, each the concatenation of its pieces: every byte is copied once, into one buffer."""
+    places = {id(piece.pool): piece.pool for piece in pieces}
+    shifts = dict(zip(places, np.cumsum([0, *(len(pool) for pool in places.values())]).tolist(), strict=False))
+    start = np.stack([piece.start + shifts[id(piece.pool)] for piece in pieces], axis=1)
+    length = np.stack([piece.stop - piece.start for piece in pieces], axis=1)
+    offsets = np.concatenate([[0], np.cumsum(length.sum(axis=1))]).astype(np.int64)
+    out = np.empty(int(offsets[-1]), dtype=np.uint8)
+    _copy_spans(start.reshape(-1), length.reshape(-1), np.concatenate(list(places.values())), out)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(out)]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+
+
+@numba.njit(cache=True)
+def _copy_spans(start: IntArray, length: IntArray, pool: ByteArray, out: ByteArray) -> None:
+    """Copy the spans one after the other."""
+    at = 0
+    for i in range(len(start)):
+        out[at : at + length[i]] = pool[start[i] : start[i] + length[i]]
+        at += length[i]
 
 
 @numba.njit(cache=True)

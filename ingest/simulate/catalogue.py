@@ -8,10 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ingest.simulate.light_curves import CLASSES, SourceClass, njy_to_magnitude
-from ingest.simulate.schedule import offset_positions
+from ingest.simulate.schedule import Schedule, offset_positions
+from ingest.simulate.source_classes import CLASSES, SourceClass, njy_to_magnitude
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ingest.simulate.events import EventPlan
     from ingest.simulate.histories import Histories
     from ingest.simulate.observe import Observed
@@ -29,6 +31,7 @@ UNRELATED_GALAXIES = 2000
 
 LISTED = (
     SourceClass.RR_LYRAE,
+    SourceClass.CEPHEID,
     SourceClass.ECLIPSING_BINARY,
     SourceClass.LONG_PERIOD,
     SourceClass.CATACLYSMIC,
@@ -37,7 +40,14 @@ LISTED = (
 )
 """Kinds that catalogues of variables and nuclei contain."""
 
-HOSTED = (SourceClass.SN_IA, SourceClass.SN_II, SourceClass.KILONOVA)
+HOSTED = (
+    SourceClass.SN_IA,
+    SourceClass.SN_II,
+    SourceClass.SN_IBC,
+    SourceClass.SUPERLUMINOUS,
+    SourceClass.TIDAL_DISRUPTION,
+    SourceClass.KILONOVA,
+)
 """Kinds that happen in galaxies."""
 
 _CATALOGUE_CLASS = {SourceClass.BLAZAR_FLARE: "Blazar"}
@@ -45,20 +55,21 @@ _CATALOGUE_CLASS = {SourceClass.BLAZAR_FLARE: "Blazar"}
 
 def catalogue_table(
     rng: np.random.Generator,
-    seen: tuple[Observed, ...],
-    histories: tuple[Histories, ...],
+    fields: Iterable[tuple[Observed, Histories]],
+    schedule: Schedule,
     plans: tuple[EventPlan, ...],
 ) -> pa.Table:
     """Return the catalogue: name, class, position [deg, ICRS], r magnitude, distance [Mpc] where known.
 
-    A source that both surveys saw is listed once.
+    Parameters
+    ----------
+    fields : what the surveys saw, field by field; a source that both saw is listed once.
+    schedule : fields over which the unrelated galaxies lie.
     """
     parts = [
-        part
-        for observed, history in zip(seen, histories, strict=True)
-        for part in (_listed(rng, observed), _hosts(rng, observed, history, plans))
+        part for observed, history in fields for part in (_listed(rng, observed), _hosts(rng, observed, history, plans))
     ]
-    parts.append(_unrelated(rng, seen[0]))
+    parts.append(_unrelated(rng, schedule))
     table = pa.concat_tables(parts)
     # Both surveys may have listed the same source; its random number tells.
     _, first = np.unique(table["key"].to_numpy(), return_index=True)
@@ -112,8 +123,7 @@ def _hosts(rng: np.random.Generator, seen: Observed, histories: Histories, plans
     )
 
 
-def _unrelated(rng: np.random.Generator, seen: Observed) -> pa.Table:
-    schedule = seen.schedule
+def _unrelated(rng: np.random.Generator, schedule: Schedule) -> pa.Table:
     n = UNRELATED_GALAXIES
     field = rng.integers(0, len(schedule), n)
     distance = schedule.strategy.field_radius_deg * np.sqrt(rng.random(n))

@@ -13,9 +13,9 @@ from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
 from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
-from ingest.simulate.light_curves import CLASSES, SourceClass, magnitude_to_njy
-from ingest.simulate.population import ALWAYS, Sources
+from ingest.simulate.population import Sources, still_sources
 from ingest.simulate.schedule import antisolar_ra_deg
+from ingest.simulate.source_classes import CLASSES, SourceClass, magnitude_to_njy
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -31,6 +31,7 @@ class EventKind(StrEnum):
     LVK_RETRACTED = "lvk_retracted"
     SVOM = "svom"
     KM3NET = "km3net"
+    EINSTEIN_PROBE = "einstein_probe"
 
 
 class Habit(NamedTuple):
@@ -50,6 +51,7 @@ HABITS: dict[EventKind, Habit] = {
     EventKind.LVK_RETRACTED: Habit("LVK", 7.0, None),
     EventKind.SVOM: Habit("SVOM", 0.0, SourceClass.AFTERGLOW),
     EventKind.KM3NET: Habit("KM3NeT", 26.0, SourceClass.BLAZAR_FLARE),
+    EventKind.EINSTEIN_PROBE: Habit("Einstein Probe", 3.0, SourceClass.AFTERGLOW),
 }
 """One of each kind in this order, then again."""
 
@@ -131,19 +133,16 @@ def counterparts(rng: np.random.Generator, plans: tuple[EventPlan, ...], field_o
     magnitude = np.array([_magnitude(rng, plan, end) for plan in chosen])
     flare = np.array([one is SourceClass.BLAZAR_FLARE for one in classes], dtype=np.bool_)
     trigger = np.array([datetime_to_mjd_tai(plan.trigger_time) for plan in chosen])
-    return Sources(
-        code=np.array([CLASSES.index(one) for one in classes], dtype=np.int64),
-        ra_deg=np.array([plan.ra_deg for plan in chosen]),
-        dec_deg=np.array([plan.dec_deg for plan in chosen]),
-        field=field_of[rows],
+    return still_sources(
+        np.array([CLASSES.index(one) for one in classes], dtype=np.int64),
+        field_of[rows],
+        (np.array([plan.ra_deg for plan in chosen]), np.array([plan.dec_deg for plan in chosen])),
         # A flare peaks half a day after the neutrino; everything else begins with its event.
         epoch_mjd_tai=trigger + np.where(flare, 0.5, 0.0),
         peak_njy=magnitude_to_njy(magnitude),
         amplitude_mag=np.where(flare, rng.uniform(1.0, 1.6, n), 0.0),
         timescale_d=np.where(flare, 3.0, 1.0),
         phase=rng.random(n),
-        only_visit=np.full(n, ALWAYS, dtype=np.int64),
-        body=np.full(n, -1, dtype=np.int64),
         event=np.array(rows, dtype=np.int64),
     )
 
@@ -189,9 +188,9 @@ def _event_id(kind: EventKind, trigger: datetime, index: int, rng: np.random.Gen
         return f"sb{day}{1 + index % 99:02d}"
     if kind is EventKind.ICECUBE:
         return f"{141_000 + index}_{int(rng.integers(10_000_000, 80_000_000))}"
-    if kind is EventKind.KM3NET:
-        return str(1 + index)
-    return f"S{day}{_letters(index)}"
+    if kind is EventKind.EINSTEIN_PROBE:
+        return f"{1_709_270_000 + 100 * index + int(rng.integers(0, 100)):011d}"
+    return str(1 + index) if kind is EventKind.KM3NET else f"S{day}{_letters(index)}"
 
 
 def _letters(number: int) -> str:

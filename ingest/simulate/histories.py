@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.simulate.hashing import stable_random
-from ingest.simulate.light_curves import CLASSES, SourceClass
+from ingest.simulate.source_classes import CLASSES, SourceClass
 
 if TYPE_CHECKING:
     from ingest.simulate.observe import Observed
@@ -35,16 +35,24 @@ _UNRELATED = Neighbour(2.5, 20.0, 0.0, 1.0)
 NEIGHBOURS: dict[SourceClass, Neighbour] = {
     SourceClass.SN_IA: _GALAXY,
     SourceClass.SN_II: _GALAXY,
+    SourceClass.SN_IBC: _GALAXY,
+    SourceClass.SUPERLUMINOUS: _GALAXY,
+    SourceClass.TIDAL_DISRUPTION: Neighbour(0.05, 0.4, 0.0, 0.3),
     SourceClass.KILONOVA: Neighbour(2.0, 10.0, 0.0, 0.1),
     SourceClass.AFTERGLOW: _UNRELATED,
+    SourceClass.OFF_AXIS_AFTERGLOW: _UNRELATED,
+    SourceClass.MICROLENSING: _STAR,
     SourceClass.AGN: _NUCLEUS,
     SourceClass.BLAZAR_FLARE: _NUCLEUS,
     SourceClass.RR_LYRAE: _STAR,
+    SourceClass.CEPHEID: _STAR,
     SourceClass.ECLIPSING_BINARY: _STAR,
     SourceClass.LONG_PERIOD: _STAR,
     SourceClass.CATACLYSMIC: _STAR,
     SourceClass.M_DWARF_FLARE: _STAR,
     SourceClass.ASTEROID: _UNRELATED,
+    SourceClass.STREAK: _UNRELATED,
+    SourceClass.GLINT: _UNRELATED,
     SourceClass.BOGUS: _UNRELATED,
 }
 """What PS1 shows next to each kind; scores as in Tachibana & Miller 2018, doi:10.1088/1538-3873/aae3d9."""
@@ -53,6 +61,7 @@ LONG_KNOWN = (
     SourceClass.AGN,
     SourceClass.BLAZAR_FLARE,
     SourceClass.RR_LYRAE,
+    SourceClass.CEPHEID,
     SourceClass.ECLIPSING_BINARY,
     SourceClass.LONG_PERIOD,
 )
@@ -84,6 +93,11 @@ class Histories:
             self.neighbour_arcsec[rows],
             self.neighbour_score[rows],
         )
+
+
+def join_histories(parts: list[Histories]) -> Histories:
+    """Return the records of several fields in one table, in order."""
+    return Histories(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Histories)))
 
 
 def make_histories(seen: Observed, *, oldest_d: float = OLDEST_D) -> Histories:

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 from astropy import units
 from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
-from graph.times import night_of_mjd_tai
+from graph.times import SECONDS_PER_DAY, night_of_mjd_tai
 from ingest.alerts.columns import BANDS
+from ingest.simulate.alert_stream import AlertNames, NamedAlerts
 from ingest.simulate.avro import (
     NULL_INT,
     Column,
+    Piece,
     array_column,
-    bytes_column,
+    constant_piece,
     encode_records,
+    join_pieces,
     record_column,
+    record_piece,
     text_column,
 )
 from ingest.simulate.hashing import stable_random
-from ingest.simulate.light_curves import SourceClass
-from ingest.simulate.population import ASTEROID_RATE_DEG_D
+from ingest.simulate.histories import make_histories
+from ingest.simulate.schedule import camera_cells
+from ingest.simulate.source_classes import SourceClass
+from ingest.simulate.ztf_packets import rank_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ingest.simulate.cutouts import StampTriple
-    from ingest.simulate.histories import Histories
+    from ingest.simulate.cutouts import StampPool
     from ingest.simulate.lsst_schema import LsstSchema
     from ingest.simulate.observe import Observed
     from ingest.simulate.schedule import Schedule
@@ -38,11 +42,18 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-CHUNK_ALERTS = 256
-"""Alerts encoded at a time: about 30 MB of packets."""
+DETECTOR_ROWS, DETECTOR_COLUMNS = 14, 13
+"""A rectangle of 182 detectors, about as many as the 189 of LSSTCam; Ivezic et al. 2019,
+doi:10.3847/1538-4357/ab042c."""
 
-N_DETECTORS = 189
-"""Science detectors of LSSTCam; Ivezic et al. 2019, doi:10.3847/1538-4357/ab042c."""
+OLDEST_D = 300.0
+"""Age of the oldest records [d]: the public stream began in February 2026."""
+
+GLINT_FLAGGED = 0.9
+"""Share of glints that carry the survey's own flag ``glint_trail``; no published figure, a round number."""
+
+EXPOSURE_S = 30.0
+"""Length of a visit's exposure [s], which a streak is counted by; Ivezic et al. 2019, doi:10.3847/1538-4357/ab042c."""
 
 PROCESSING_D = 60.0 / 86400.0
 """From the exposure to the end of its processing [d]; the requirement is 60 s, LSST document LSE-61."""
@@ -59,87 +70,75 @@ _BODY_ID = 21_163_000_000_000_000
 _BAND_TEXT = np.array([letter.encode() for letter in BANDS])
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class LsstNight:
-    """All alerts of a night, with their identifiers; packets are encoded when iterated."""
+_CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 
-    seen: Observed
-    histories: Histories
-    stamps: list[StampTriple]
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LsstPacker:
+    """Names and encodes LSST's alerts."""
+
+    stamps: StampPool | None
+    """Stamps, each after its union's branch and its length; None for packets without cutouts."""
     schema: LsstSchema
     visit_id: IntArray
     """(v,) identifier of each visit of the schedule."""
-    source_id: IntArray
-    """(p,) diaSourceId, `NULL_INT` where nothing was detected."""
-    forced_id: IntArray
-    """(p,) diaForcedSourceId."""
-    object_id: IntArray
-    """(n,) diaObjectId, `NULL_INT` for a moving body."""
-    body_id: IntArray
-    """(n,) ssObjectId, 0 for what does not move."""
-    alert_points: IntArray
-    """(a,) points of the alerts, in order of time."""
 
-    def __len__(self) -> int:
-        """Return the number of alerts."""
-        return len(self.alert_points)
+    def name_field(self, seen: Observed, first_number: int) -> NamedAlerts:
+        """Give the detections and sources of a field the identifiers that LSST would.
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the packets in order of time."""
-        for begin in range(0, len(self), CHUNK_ALERTS):
-            yield from _encode(self.select(np.arange(begin, min(begin + CHUNK_ALERTS, len(self)))), begin)
+        Raises
+        ------
+        ValueError : one detector has more detections than its counter can number.
+        """
+        histories = make_histories(seen, oldest_d=OLDEST_D)
+        image = (self.visit_id[seen.visit] - 2_000_000_000_000) * 1_000 + _detector(seen)[seen.source]
+        rank = rank_within(image)
+        if len(rank) and rank.max() >= _DETECTIONS_PER_DETECTOR:
+            raise ValueError("too many alerts for so few visits: make the night longer")
+        forced_id = image * _DETECTIONS_PER_DETECTOR + rank
+        source_id = np.where(seen.detected, forced_id, NULL_INT)
+        rows = np.flatnonzero(seen.detected)
+        first = source_id[rows[np.searchsorted(rows, seen.point_start[:-1])]]
+        earlier = _EARLIER_OBJECT_ID + first_number + np.arange(len(first))
+        # A new object takes the identifier of its first detection, as in the stream.
+        object_id = np.where(histories.earlier_detections > 0, earlier, first)
+        object_id = np.where(seen.sources.body >= 0, NULL_INT, object_id)
+        return NamedAlerts(seen, histories, source_id, forced_id, object_id, np.zeros(0, dtype=np.int64))
 
-    def select(self, alerts: IntArray) -> LsstNight:
-        """Return some of the alerts with their sources only."""
-        chosen = self.alert_points[alerts]
-        rows = np.unique(self.seen.source[chosen])
-        points = self.seen.points_of(rows)
-        return replace(
-            self,
-            seen=self.seen.select(rows),
-            histories=self.histories.select(rows, points),
-            source_id=self.source_id[points],
-            forced_id=self.forced_id[points],
-            object_id=self.object_id[rows],
-            body_id=self.body_id[rows],
-            # The chosen points are still in the order of the table.
-            alert_points=np.searchsorted(points, chosen),
+    def names(self, alerts: NamedAlerts) -> AlertNames:
+        """Return the identifiers of alerts."""
+        points = alerts.alert_points
+        source = alerts.seen.source[points]
+        object_id, body = alerts.object_number[source], _body_id(alerts)[source]
+        # A moving body has no object: its alerts carry an empty identifier, as the decoded columns do.
+        return AlertNames(
+            alerts.detection_id[points],
+            pa.array(np.where(object_id < 0, "", object_id.astype("U20")), pa.string()),
+            pa.array(body.astype("U20"), pa.string(), mask=body == 0),
+            self.visit_id[alerts.seen.visit[points]],
         )
 
-
-def make_lsst_night(seen: Observed, histories: Histories, stamps: list[StampTriple], schema: LsstSchema) -> LsstNight:
-    """Give every detection and source the identifiers that LSST would.
-
-    Raises
-    ------
-    ValueError : one detector has more detections than its counter can number.
-    """
-    visit_id = _visit_ids(seen.schedule)
-    detector = _detector(seen)
-    image = (visit_id[seen.visit] - 2_000_000_000_000) * 1_000 + detector
-    forced_id = image * _DETECTIONS_PER_DETECTOR + _rank(image)
-    source_id = np.where(seen.detected, forced_id, NULL_INT)
-    rows = np.flatnonzero(seen.detected)
-    first = source_id[rows[np.searchsorted(rows, seen.point_start[:-1])]]
-    # A new object takes the identifier of its first detection, as in the stream.
-    object_id = np.where(histories.earlier_detections > 0, _EARLIER_OBJECT_ID + np.arange(len(first)), first)
-    moving = seen.sources.body >= 0
-    return LsstNight(
-        seen,
-        histories,
-        stamps,
-        schema,
-        visit_id,
-        source_id,
-        forced_id,
-        np.where(moving, NULL_INT, object_id),
-        np.where(moving, _BODY_ID + seen.sources.body, 0),
-        seen.alert_points,
-    )
+    def pack(self, alerts: NamedAlerts, begin: int) -> pa.LargeBinaryArray:
+        """Encode alerts; the points of their sources are encoded once each."""
+        n, schema = len(alerts), self.schema
+        values = _history_values(alerts, self) | _object_values(alerts, self)
+        values["diaSourceId"] = alerts.detection_id[alerts.alert_points]
+        fields = schema.alert["fields"]
+        datum = encode_records(
+            {**schema.alert, "fields": [field for field in fields if field["name"] not in _CUTOUTS]}, n, values
+        )
+        header = constant_piece(struct.pack(">bI", 0, schema.schema_id), n)
+        order = [_CUTOUTS.index(field["name"]) for field in fields if field["name"] in _CUTOUTS]
+        if self.stamps is None:
+            return join_pieces([header, record_piece(datum), constant_piece(bytes(len(order)), n)])
+        stamp = (np.arange(n) + begin) % self.stamps.start.shape[1]
+        pool, start, stop = self.stamps
+        cutouts = [Piece(pool, start[kind, stamp], stop[kind, stamp]) for kind in order]
+        return join_pieces([header, record_piece(datum), *cutouts])
 
 
-def _visit_ids(schedule: Schedule) -> IntArray:
-    """Return the night as YYYYMMDD followed by a count within it."""
+def visit_ids(schedule: Schedule) -> IntArray:
+    """Return for each visit the night as YYYYMMDD followed by a count within it."""
     night = night_of_mjd_tai(schedule.midpoint_mjd_tai)
     order = np.lexsort((schedule.midpoint_mjd_tai, night))
     count = np.empty(len(night), dtype=np.int64)
@@ -148,59 +147,57 @@ def _visit_ids(schedule: Schedule) -> IntArray:
 
 
 def _detector(seen: Observed) -> IntArray:
-    phase = seen.sources.phase[seen.source]
-    return np.asarray((N_DETECTORS * stable_random(phase, 5.0)).astype(np.int64))
+    """Return the detector that sees each source."""
+    places = seen.sources.ra_deg, seen.sources.dec_deg
+    return camera_cells(seen.schedule, seen.sources.field, places, DETECTOR_ROWS, DETECTOR_COLUMNS)
 
 
-def _rank(image: IntArray) -> IntArray:
-    """Return the count of each point within its image."""
-    order = np.argsort(image, kind="stable")
-    rank = np.empty(len(image), dtype=np.int64)
-    rank[order] = np.arange(len(image)) - np.searchsorted(image[order], image[order])
-    if len(rank) and rank.max() >= _DETECTIONS_PER_DETECTOR:
-        raise ValueError("too many alerts for so few visits: make the night longer")
-    return rank
+def _body_id(night: NamedAlerts) -> IntArray:
+    """Return ``ssObjectId`` of each source, 0 where no known body is."""
+    body = night.seen.sources.body
+    return np.where(body >= 0, _BODY_ID + body, 0)
 
 
-def _encode(night: LsstNight, begin: int) -> Iterator[bytes]:
-    """Yield the messages of a few alerts; the points of their sources are encoded once each."""
-    seen, schema, alerts = night.seen, night.schema, night.alert_points
-    source = seen.source[alerts]
-    first = seen.point_start[source]
+def _history_values(night: NamedAlerts, packer: LsstPacker) -> dict[str, Column]:
+    """Return the triggering detection, those before it and the forced photometry of each alert."""
+    seen, points = night.seen, night.alert_points
+    source = seen.source[points]
+    first, moving = seen.point_start[source], seen.sources.body[source] >= 0
     detected = np.flatnonzero(seen.detected)
-    detections = encode_records(schema.record("diaSource"), len(detected), _source_columns(night, detected))
-    forced = encode_records(schema.record("prvDiaForcedSources"), len(seen.visit), _forced_columns(night))
+    detections = encode_records(
+        packer.schema.record("diaSource"), len(detected), _source_columns(night, packer, detected)
+    )
+    forced = encode_records(
+        packer.schema.record("prvDiaForcedSources"), len(seen.visit), _forced_columns(night, packer)
+    )
     before = np.concatenate([[0], np.cumsum(seen.detected)]).astype(np.int64)
-    moving = seen.sources.body[source] >= 0
-    stamp = (np.arange(len(alerts)) + begin) % len(night.stamps)
-    earlier = np.where(moving | (before[alerts] == before[first]), -1, before[first])
+    earlier = np.where(moving | (before[points] == before[first]), -1, before[first])
     # Forced photometry of the past is made the day after the discovery.
-    old = night.histories.first_mjd_tai[source] < seen.midpoint_mjd_tai[alerts] - 1.0
+    old = night.histories.first_mjd_tai[source] < seen.midpoint_mjd_tai[points] - 1.0
+    return {
+        "diaSource": record_column(detections, before[points]),
+        "prvDiaSources": array_column(detections, earlier, before[points]),
+        "prvDiaForcedSources": array_column(forced, np.where(moving, -1, first), np.where(old, points, first)),
+    }
+
+
+def _object_values(night: NamedAlerts, packer: LsstPacker) -> dict[str, Column]:
+    """Return what each alert is of: an object, or a moving body with its orbit."""
+    schema, alerts = packer.schema, night.alert_points
+    moving = night.seen.sources.body[night.seen.source[alerts]] >= 0
     fixed, bodies = np.flatnonzero(~moving), np.flatnonzero(moving)
     objects = encode_records(schema.record("diaObject"), len(fixed), _object_columns(night, alerts[fixed]))
     bodies_seen = encode_records(schema.record("ssSource"), len(bodies), _body_columns(night, alerts[bodies]))
     orbits = encode_records(schema.record("mpc_orbits"), len(bodies), _orbit_columns(night, alerts[bodies]))
     place = np.where(moving, np.cumsum(moving) - 1, np.cumsum(~moving) - 1)
-    values: dict[str, Column] = {
-        "diaSourceId": night.source_id[alerts],
-        "diaSource": record_column(detections, before[alerts]),
-        "prvDiaSources": array_column(detections, earlier, before[alerts]),
-        "prvDiaForcedSources": array_column(forced, np.where(moving, -1, first), np.where(old, alerts, first)),
+    return {
         "diaObject": record_column(objects, np.where(moving, -1, place)),
         "ssSource": record_column(bodies_seen, np.where(moving, place, -1)),
         "mpc_orbits": record_column(orbits, np.where(moving, place, -1)),
-        "cutoutScience": bytes_column([triple.science for triple in night.stamps], stamp),
-        "cutoutTemplate": bytes_column([triple.template for triple in night.stamps], stamp),
-        "cutoutDifference": bytes_column([triple.difference for triple in night.stamps], stamp),
     }
-    packets = encode_records(schema.alert, len(alerts), values)
-    header = struct.pack(">bI", 0, schema.schema_id)
-    data = packets.view()
-    for start, stop in zip(packets.offsets[:-1].tolist(), packets.offsets[1:].tolist(), strict=True):
-        yield b"".join((header, data[start:stop]))
 
 
-def _source_columns(night: LsstNight, points: IntArray) -> dict[str, Column]:
+def _source_columns(night: NamedAlerts, packer: LsstPacker, points: IntArray) -> dict[str, Column]:
     """Return the fields of detections."""
     seen = night.seen
     source, visit = seen.source[points], seen.visit[points]
@@ -214,15 +211,19 @@ def _source_columns(night: LsstNight, points: IntArray) -> dict[str, Column]:
     template = _template_njy(seen)[source]
     midpoint = seen.midpoint_mjd_tai[points]
     flags = [
-        field["name"] for field in night.schema.record("diaSource")["fields"] if field["type"] == ["null", "boolean"]
+        field["name"] for field in packer.schema.record("diaSource")["fields"] if field["type"] == ["null", "boolean"]
     ]
+    marked: dict[str, Column] = {
+        "glint_trail": seen.sources.is_of(SourceClass.GLINT)[source] & (stable_random(phase, 6.0) < GLINT_FLAGGED)
+    }
     return {
         **dict.fromkeys(flags, False),
-        "diaSourceId": night.source_id[points],
-        "visit": night.visit_id[visit],
-        "detector": _detector(seen)[points],
-        "diaObjectId": night.object_id[source],
-        "ssObjectId": night.body_id[source],
+        **{name: column for name, column in marked.items() if name in flags},
+        "diaSourceId": night.detection_id[points],
+        "visit": packer.visit_id[visit],
+        "detector": _detector(seen)[source],
+        "diaObjectId": night.object_number[source],
+        "ssObjectId": _body_id(night)[source],
         "parentDiaSourceId": 0,
         "midpointMjdTai": midpoint,
         "ra": np.mod(seen.sources.ra_deg[source] + east, 360.0),
@@ -242,7 +243,7 @@ def _source_columns(night: LsstNight, points: IntArray) -> dict[str, Column]:
         "trailNdata": 0,
         "dipoleNdata": 0,
         "bboxSize": 33,
-        "trailLength": np.where(seen.sources.body[source] >= 0, ASTEROID_RATE_DEG_D * 3600.0 * 30.0 / 86400.0, 0.0),
+        "trailLength": seen.sources.rate_deg_d[source] * 3600.0 * EXPOSURE_S / SECONDS_PER_DAY,
         "scienceFlux": flux + template,
         "scienceFluxErr": 1.1 * error,
         "templateFlux": template,
@@ -257,19 +258,19 @@ def _source_columns(night: LsstNight, points: IntArray) -> dict[str, Column]:
     }
 
 
-def _forced_columns(night: LsstNight) -> dict[str, Column]:
+def _forced_columns(night: NamedAlerts, packer: LsstPacker) -> dict[str, Column]:
     """Return forced photometry at the place of the object, detected or not."""
     seen = night.seen
     source, midpoint = seen.source, seen.midpoint_mjd_tai
-    object_id = night.object_id[source]
+    object_id = night.object_number[source]
     return {
-        "diaForcedSourceId": night.forced_id,
+        "diaForcedSourceId": night.image_id,
         # Moving bodies have no forced photometry; their rows are never referred to.
         "diaObjectId": np.where(object_id == NULL_INT, 0, object_id),
         "ra": seen.sources.ra_deg[source],
         "dec": seen.sources.dec_deg[source],
-        "visit": night.visit_id[seen.visit],
-        "detector": _detector(seen),
+        "visit": packer.visit_id[seen.visit],
+        "detector": _detector(seen)[source],
         "psfFlux": seen.flux_njy,
         "psfFluxErr": seen.error_njy,
         "midpointMjdTai": midpoint,
@@ -282,16 +283,16 @@ def _forced_columns(night: LsstNight) -> dict[str, Column]:
 
 def _template_njy(seen: Observed) -> FloatArray:
     """Return what the template shows at each source: nothing where a body passes or an artefact lies."""
-    absent = seen.sources.is_of(SourceClass.ASTEROID, SourceClass.BOGUS)
+    absent = seen.sources.is_of(SourceClass.ASTEROID, SourceClass.STREAK, SourceClass.GLINT, SourceClass.BOGUS)
     return np.where(absent, 0.0, seen.sources.peak_njy)
 
 
-def _object_columns(night: LsstNight, points: IntArray) -> dict[str, Column]:
+def _object_columns(night: NamedAlerts, points: IntArray) -> dict[str, Column]:
     """Return the record of each alert's object with means over the detections so far."""
     seen, histories = night.seen, night.histories
     source = seen.source[points]
     values: dict[str, Column] = {
-        "diaObjectId": night.object_id[source],
+        "diaObjectId": night.object_number[source],
         "validityStartMjdTai": seen.midpoint_mjd_tai[points] + PROCESSING_D,
         "ra": seen.sources.ra_deg[source],
         "raErr": 5e-6,
@@ -313,15 +314,15 @@ def _object_columns(night: LsstNight, points: IntArray) -> dict[str, Column]:
     return values
 
 
-def _body_columns(night: LsstNight, points: IntArray) -> dict[str, Column]:
+def _body_columns(night: NamedAlerts, points: IntArray) -> dict[str, Column]:
     """Return what is known of each alert's moving body at the time of the exposure."""
     seen = night.seen
     source = seen.source[points]
     sky = SkyCoord(seen.sources.ra_deg[source] * units.deg, seen.sources.dec_deg[source] * units.deg)
     ecliptic = sky.barycentrictrueecliptic
     return {
-        "diaSourceId": night.source_id[points],
-        "ssObjectId": night.body_id[source],
+        "diaSourceId": night.detection_id[points],
+        "ssObjectId": _body_id(night)[source],
         "designation": text_column(seen.sources.body[source].astype("S8")),
         "eclLambda": ecliptic.lon.deg,
         "eclBeta": ecliptic.lat.deg,
@@ -330,14 +331,14 @@ def _body_columns(night: LsstNight, points: IntArray) -> dict[str, Column]:
         "ephRa": seen.sources.ra_deg[source],
         "ephDec": seen.sources.dec_deg[source],
         "ephOffset": 0.1,
-        "ephRate": ASTEROID_RATE_DEG_D,
+        "ephRate": seen.sources.rate_deg_d[source],
         "topoRange": 1.6,
         "helioRange": 2.5,
         "phaseAngle": 8.0,
     }
 
 
-def _orbit_columns(night: LsstNight, points: IntArray) -> dict[str, Column]:
+def _orbit_columns(night: NamedAlerts, points: IntArray) -> dict[str, Column]:
     """Return a main-belt orbit for each alert's moving body."""
     seen = night.seen
     source = seen.source[points]

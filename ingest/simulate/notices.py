@@ -224,7 +224,7 @@ def svom(plan: EventPlan, rng: np.random.Generator) -> list[SimulatedNotice]:
 def _json_notice(plan: EventPlan, sent: datetime, topic: str, what: str, fields: dict[str, Any]) -> SimulatedNotice:
     schema = f"https://gcn.nasa.gov/schema/v6.0.0/gcn/notices/{what}.schema.json"
     payload = json_bytes({"$schema": schema, **fields})
-    name = file_name(sent, f"{plan.mission.lower()}_{plan.event_id}", "json")
+    name = file_name(sent, f"{plan.mission.lower().replace(' ', '_')}_{plan.event_id}", "json")
     return SimulatedNotice(topic, payload, sent, plan.mission, plan.event_id, name)
 
 
@@ -294,6 +294,26 @@ def km3net(plan: EventPlan, rng: np.random.Generator) -> list[SimulatedNotice]:
     return [_json_notice(plan, sent, "gcn.notices.km3net.alert", "km3net/alert", fields)]
 
 
+def einstein_probe(plan: EventPlan, rng: np.random.Generator) -> list[SimulatedNotice]:
+    """Return WXT's alert on a new X-ray source, found on board."""
+    sent = plan.trigger_time + timedelta(seconds=780.0)
+    error_deg = round(float(rng.uniform(0.05, 0.054)), 8)
+    position = _near(plan, rng, error_deg, 0.9, 3)
+    fields = {
+        "instrument": "WXT",
+        "trigger_time": stamp_json(plan.trigger_time),
+        "id": [plan.event_id],
+        "ra": position.ra_deg,
+        "dec": position.dec_deg,
+        "ra_dec_error": error_deg,
+        "image_energy_range": [0.5, 4.0],
+        "net_count_rate": round(float(rng.uniform(0.05, 0.6)), 2),
+        "image_snr": round(float(rng.uniform(7.0, 14.0)), 1),
+    }
+    topic = "gcn.notices.einstein_probe.wxt.alert"
+    return [_json_notice(plan, sent, topic, "einstein_probe/wxt/alert", fields)]
+
+
 WRITERS: dict[EventKind, Callable[[EventPlan, np.random.Generator], list[SimulatedNotice]]] = {
     EventKind.FERMI: fermi,
     EventKind.LVK: lvk,
@@ -302,5 +322,6 @@ WRITERS: dict[EventKind, Callable[[EventPlan, np.random.Generator], list[Simulat
     EventKind.LVK_RETRACTED: lvk_retracted,
     EventKind.SVOM: svom,
     EventKind.KM3NET: km3net,
+    EventKind.EINSTEIN_PROBE: einstein_probe,
 }
 """Who writes the notices of each kind of event."""

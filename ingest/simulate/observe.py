@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulate.light_curves import Points, SourceClass, difference_flux
+from ingest.simulate.light_curves import difference_flux
 from ingest.simulate.population import ALWAYS, Sources, draw_class, draw_sources, join_sources
+from ingest.simulate.source_classes import Points, SourceClass
 
 if TYPE_CHECKING:
     from ingest.simulate.schedule import Schedule
@@ -27,8 +28,11 @@ CALIBRATION_ERROR = 0.01
 _BATCHES = 60
 """Rounds of drawing before a night counts as impossible."""
 
-_LAST_FEW = 4
-"""Alerts still missing below which only artefacts are drawn."""
+_FILLINGS = 3
+"""Passes over the sources that did not fit at first: a source makes one to three alerts."""
+
+_LAST_ROUND = 3
+"""Rounds after which only artefacts are drawn, each one alert, so that the count comes out."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,11 +58,9 @@ class Observed:
         """(p,) middle of the exposure [d, TAI]."""
         return self.schedule.midpoint_mjd_tai[self.visit]
 
-    @property
-    def alert_points(self) -> IntArray:
-        """(a,) points that gave an alert tonight, in order of time, then of source."""
-        rows = np.flatnonzero(self.detected & (self.schedule.tonight[self.visit] >= 0))
-        return rows[np.argsort(self.midpoint_mjd_tai[rows], kind="stable")]
+    def alerts_of(self, visit: int) -> IntArray:
+        """Return the points of one visit that gave an alert, in order of source."""
+        return np.flatnonzero(self.detected & (self.visit == visit))
 
     def points_of(self, rows: IntArray) -> IntArray:
         """Return the points of some sources, in the order of the sources given."""
@@ -110,37 +112,45 @@ def observe(rng: np.random.Generator, schedule: Schedule, sources: Sources) -> O
     return Observed(schedule, sources, point_start, source, visit, true, flux, error, detected)
 
 
-def observe_exactly(
-    rng: np.random.Generator, schedule: Schedule, start_mjd_tai: float, n_alerts: int, given: Sources
-) -> Observed:
-    """Draw sources until the night has exactly n alerts; the given sources come first, as far as they fit.
+def observe_field(rng: np.random.Generator, schedule: Schedule, field: int, n_alerts: int, given: Sources) -> Observed:
+    """Draw sources until the field has exactly n alerts tonight; the given sources come first, as far as they fit.
 
     Raises
     ------
-    ValueError : the fields cannot make as many alerts.
+    ValueError : the field cannot make as many alerts.
     """
     parts: list[Observed] = []
     missing = n_alerts
     batch = given
-    for _ in range(_BATCHES):
+    for number in range(_BATCHES):
         seen = observe(rng, schedule, batch)
-        alerts = np.bincount(seen.source[seen.alert_points], minlength=len(batch))
-        fits = np.flatnonzero((np.cumsum(alerts) <= missing) & (alerts > 0))
+        detected = np.flatnonzero(seen.detected & (schedule.tonight[seen.visit] >= 0))
+        alerts = np.bincount(seen.source[detected], minlength=len(batch))
+        fits = _fitting(alerts, missing)
         parts.append(seen.select(fits))
         missing -= int(alerts[fits].sum())
         if missing == 0:
-            return _join(parts)
-        # The last few are artefacts: each makes one alert, so that the count comes out.
+            return join_observed(parts)
         batch = (
-            draw_class(rng, schedule, SourceClass.BOGUS, missing + 1, start_mjd_tai)
-            if missing < _LAST_FEW
-            else draw_sources(rng, schedule, max(64, int(1.2 * missing)), start_mjd_tai)
+            draw_class(rng, schedule, SourceClass.BOGUS, field, missing)
+            if number >= _LAST_ROUND and missing <= n_alerts // 50 + 1
+            else draw_sources(rng, schedule, field, max(24, int(1.1 * missing)))
         )
-    raise ValueError(f"{n_alerts} alerts do not fit into this night")
+    raise ValueError(f"{n_alerts} alerts do not fit into one field of this night")
 
 
-def _join(parts: list[Observed]) -> Observed:
-    """Return all observations as one."""
+def _fitting(alerts: IntArray, at_most: int) -> IntArray:
+    """Return sources with so many alerts together at most: the first ones, then smaller ones that still fit."""
+    chosen = np.zeros(len(alerts), dtype=np.bool_)
+    for _ in range(_FILLINGS):
+        left = at_most - int(alerts[chosen].sum())
+        rest = np.flatnonzero((alerts > 0) & (alerts <= left) & ~chosen)
+        chosen[rest[np.cumsum(alerts[rest]) <= left]] = True
+    return np.flatnonzero(chosen)
+
+
+def join_observed(parts: list[Observed]) -> Observed:
+    """Return all observations of one schedule as one."""
     counts = np.concatenate([np.diff(part.point_start) for part in parts])
     shift = np.cumsum([0] + [len(part.sources) for part in parts[:-1]])
     return Observed(

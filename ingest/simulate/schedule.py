@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from astropy import units
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from graph.model import Survey
 from graph.times import SECONDS_PER_DAY
-from ingest.simulate.light_curves import magnitude_to_njy
+from ingest.simulate.source_classes import magnitude_to_njy
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -19,6 +20,14 @@ IntArray = NDArray[np.int64]
 HISTORY_D = 29.0
 """Length of the history before the night [d]; ZTF packets carry 30 d, Masci et al. 2019,
 doi:10.1088/1538-3873/aae8ac."""
+
+PASS_FIELDS = 50
+"""Fields looked at before the first of them is looked at again: about half an hour, the gap that tells what moves;
+30 to 60 min for both surveys, Bellm et al. 2019, doi:10.1088/1538-3873/aaecbe, Ivezic et al. 2019,
+doi:10.3847/1538-4357/ab042c."""
+
+LEAST_STEP_D = 1.1e-5
+"""Least time between two visits [d]: ZTF names an image by the hundred thousandth of the day in which it began."""
 
 MJD_J2000 = 51544.5
 """MJD of the epoch J2000.0 [d]."""
@@ -32,7 +41,9 @@ class Strategy:
     depth_mag: tuple[float, ...]
     """5 sigma depth of one visit in u to y [mag]; doi:10.1088/1538-3873/aaecbe, doi:10.3847/1538-4357/ab042c."""
     band_pairs: tuple[tuple[int, int], ...]
-    """Bands of the two visits of a night, in turn."""
+    """Bands of the first two visits of a night, in turn; a third repeats the first."""
+    third_every: int
+    """One field of so many is looked at a third time, 0 for none."""
     visit_s: float
     """From one exposure to the next [s]."""
     field_radius_deg: float
@@ -46,23 +57,25 @@ ZTF_STRATEGY = Strategy(
     survey=Survey.ZTF,
     depth_mag=(20.0, 20.8, 20.6, 19.9, 19.0, 18.5),
     band_pairs=((1, 2), (2, 1)),
+    third_every=3,
     visit_s=40.0,
     field_radius_deg=3.8,
     night_gap_d=2,
     dec_range_deg=(-25.0, 75.0),
 )
-"""The public survey: 47 square degrees, g and r, every second night."""
+"""The public survey: 47 square degrees, g and r, every second night, two looks or three."""
 
 LSST_STRATEGY = Strategy(
     survey=Survey.LSST,
     depth_mag=(23.9, 25.0, 24.7, 24.0, 23.3, 22.1),
     band_pairs=((1, 2), (2, 3), (3, 4), (0, 1), (4, 5)),
-    visit_s=37.0,
+    third_every=0,
+    visit_s=39.0,
     field_radius_deg=1.75,
     night_gap_d=3,
     dec_range_deg=(-65.0, 5.0),
 )
-"""Wide, fast, deep: 9.6 square degrees, pairs of visits in neighbouring bands."""
+"""Wide, fast, deep: 9.6 square degrees, pairs of visits in neighbouring bands, one each 39 s with the slew."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,6 +102,17 @@ class Schedule:
     def __len__(self) -> int:
         """Return the number of fields."""
         return len(self.field_ra_deg)
+
+    @property
+    def visits_tonight(self) -> IntArray:
+        """(w,) visits of the night in order of time."""
+        rows = np.flatnonzero(self.tonight >= 0)
+        return rows[np.argsort(self.midpoint_mjd_tai[rows], kind="stable")]
+
+    def visits_of(self, field: int) -> IntArray:
+        """Return the visits of one field in the night, in order of time."""
+        rows = np.arange(self.visit_start[field], self.visit_start[field + 1])
+        return rows[self.tonight[rows] >= 0]
 
 
 def antisolar_ra_deg(mjd: float) -> float:
@@ -124,28 +148,37 @@ def offset_positions(
 def plan_night(
     rng: np.random.Generator,
     strategy: Strategy,
-    start_mjd_tai: float,
-    duration_s: float,
+    span: tuple[float, float],
     centres_deg: tuple[FloatArray, FloatArray],
+    n_late: int = 0,
 ) -> Schedule:
-    """Choose fields and visits: each field twice in the night and on several nights of the month before.
+    """Choose fields and visits: each field twice or more in the night and on several nights of the month before.
 
     Parameters
     ----------
-    start_mjd_tai : start of the night's observing [d, TAI].
-    duration_s : its length [s].
+    span : start of the night's observing [d, TAI] and its length [s].
     centres_deg : right ascension and declination of fields that must be among them [deg, ICRS].
+    n_late : so many of those, the first ones, are not looked at in the first quarter of a long night.
     """
+    start_mjd_tai, duration_s = span
     wanted_ra, wanted_dec = centres_deg
-    n_fields = max(len(wanted_ra), int(np.ceil(duration_s / strategy.visit_s / 2.0)), 1)
+    passes = 2.0 + (1.0 / strategy.third_every if strategy.third_every else 0.0)
+    n_fields = max(len(wanted_ra), int(np.ceil(duration_s / strategy.visit_s / passes)), 1)
     n_free = n_fields - len(wanted_ra)
     low, high = np.sin(np.radians(strategy.dec_range_deg))
     ra = np.concatenate([wanted_ra, np.mod(antisolar_ra_deg(start_mjd_tai) + rng.uniform(-60.0, 60.0, n_free), 360.0)])
     dec = np.concatenate([wanted_dec, np.degrees(np.arcsin(rng.uniform(low, high, n_free)))])
     sky = SkyCoord(ra * units.deg, dec * units.deg)
-    visits = _visits(rng, strategy, start_mjd_tai, duration_s / SECONDS_PER_DAY, n_fields)
-    order = np.lexsort((visits[1], visits[0]))
-    field, midpoint, band, tonight = visits[0][order], visits[1][order], visits[2][order], visits[3][order]
+    turn = _order_of_fields(rng, n_fields, min(n_late, n_fields))
+    parts = [_tonight(strategy, start_mjd_tai, duration_s / SECONDS_PER_DAY, turn)]
+    parts.append(_before(rng, strategy, parts[0]))
+    field, midpoint, band, tonight = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    # One telescope looks at one field at a time.
+    order = np.argsort(midpoint, kind="stable")
+    steps = LEAST_STEP_D * np.arange(len(order))
+    midpoint[order] = np.maximum.accumulate(midpoint[order] - steps) + steps
+    order = np.lexsort((midpoint, field))
+    field, midpoint, band, tonight = field[order], midpoint[order], band[order], tonight[order]
     depth = np.array(strategy.depth_mag)[band] + rng.normal(0.0, 0.2, len(band))
     return Schedule(
         strategy=strategy,
@@ -162,33 +195,81 @@ def plan_night(
     )
 
 
-def _visits(
-    rng: np.random.Generator, strategy: Strategy, start: float, duration_d: float, n_fields: int
-) -> tuple[IntArray, FloatArray, IntArray, IntArray]:
-    """Return field, midpoint, band and place in the night of every visit, unordered."""
+class _Visits(NamedTuple):
+    """Field, midpoint [d, TAI], band and place in the night of visits."""
+
+    field: IntArray
+    midpoint: FloatArray
+    band: IntArray
+    tonight: IntArray
+
+
+def _n_blocks(n_fields: int) -> int:
+    """Return in how many blocks the fields are taken, each looked at twice before the next."""
+    return -(-n_fields // PASS_FIELDS)
+
+
+def _order_of_fields(rng: np.random.Generator, n_fields: int, n_late: int) -> IntArray:
+    """Return the fields in the order of the night, the late ones not in its first quarter where there are blocks."""
+    n_blocks = _n_blocks(n_fields)
+    early = (n_blocks // 4 + 1) * -(-n_fields // n_blocks) if n_blocks > 1 else 0
+    early = min(early, n_fields - n_late)
+    free = n_late + rng.permutation(n_fields - n_late)
+    rest = rng.permutation(np.concatenate([np.arange(n_late), free[early:]]))
+    return np.concatenate([free[:early], rest]).astype(np.int64)
+
+
+def _tonight(strategy: Strategy, start: float, duration_d: float, turn: IntArray) -> _Visits:
+    """Return the visits of the night: block by block, and a block's fields once, again, and some of them once more."""
     pairs = np.array(strategy.band_pairs, dtype=np.int64)
-    spacing = duration_d / (2 * n_fields)
-    turn = rng.permutation(n_fields)
-    fields = np.arange(n_fields)
-    first = start + (turn + 0.5) * spacing
-    parts = [
-        (fields, first, pairs[fields % len(pairs), 0], np.zeros(n_fields, np.int64)),
-        (fields, first + n_fields * spacing, pairs[fields % len(pairs), 1], np.ones(n_fields, np.int64)),
-    ]
+    field: list[IntArray] = []
+    place: list[IntArray] = []
+    for block in np.array_split(turn, _n_blocks(len(turn))):
+        again = [block, block] + ([block[block % strategy.third_every == 0]] if strategy.third_every else [])
+        field.extend(again)
+        place.extend(np.full(len(fields), k) for k, fields in enumerate(again))
+    fields, tonight = np.concatenate(field), np.concatenate(place)
+    step = max(duration_d / len(fields), LEAST_STEP_D)
+    midpoint: FloatArray = start + (np.arange(len(fields), dtype=np.float64) + 0.5) * step
+    return _Visits(fields, midpoint, pairs[fields % len(pairs), tonight % 2], tonight)
+
+
+def _before(rng: np.random.Generator, strategy: Strategy, night: _Visits) -> _Visits:
+    """Return the visits of the month before, in pairs some half an hour apart."""
+    pairs = np.array(strategy.band_pairs, dtype=np.int64)
+    first = np.flatnonzero(night.tonight == 0)
+    field, at = night.field[first], night.midpoint[first]
     nights = np.arange(1, int(HISTORY_D) + 1)
-    looks = (nights[None, :] + fields[:, None]) % strategy.night_gap_d == 0
+    looks = (nights[None, :] + field[:, None]) % strategy.night_gap_d == 0
     # A quarter of the nights is lost to clouds; the same nights for all fields, as on a real site.
     looks &= (rng.random(len(nights)) > 0.25)[None, :]
-    seen_field, night = np.nonzero(looks)
-    n_seen = len(seen_field)
-    evening = first[seen_field] - nights[night] + rng.uniform(-0.01, 0.01, n_seen)
-    pair = pairs[(seen_field + nights[night]) % len(pairs)]
-    before = np.full(n_seen, -1, np.int64)
-    parts.append((seen_field, evening, pair[:, 0], before))
-    parts.append((seen_field, evening + rng.uniform(0.02, 0.05, n_seen), pair[:, 1], before))
-    return (
-        np.concatenate([part[0] for part in parts]).astype(np.int64),
-        np.concatenate([part[1] for part in parts]),
-        np.concatenate([part[2] for part in parts]),
-        np.concatenate([part[3] for part in parts]),
+    row, night_index = np.nonzero(looks)
+    n_seen = len(row)
+    evening = at[row] - nights[night_index] + rng.uniform(-0.01, 0.01, n_seen)
+    pair = pairs[(field[row] + nights[night_index]) % len(pairs)]
+    return _Visits(
+        np.concatenate([field[row], field[row]]),
+        np.concatenate([evening, evening + rng.uniform(0.02, 0.05, n_seen)]),
+        np.concatenate([pair[:, 0], pair[:, 1]]),
+        np.full(2 * n_seen, -1, np.int64),
     )
+
+
+def camera_cells(
+    schedule: Schedule, field: IntArray, places_deg: tuple[FloatArray, FloatArray], rows: int, columns: int = 0
+) -> IntArray:
+    """Return which part of the camera sees each place: row by row in a rectangle about the field's disc.
+
+    Parameters
+    ----------
+    field : (n,) field of each place.
+    places_deg : right ascension and declination, (n,) each [deg, ICRS].
+    columns : as many as rows where it is 0.
+    """
+    columns = columns or rows
+    ra, dec = places_deg
+    east = (np.mod(ra - schedule.field_ra_deg[field] + 180.0, 360.0) - 180.0) * np.cos(np.radians(dec))
+    side = 2.0 * schedule.strategy.field_radius_deg
+    column = np.clip((columns * (east / side + 0.5)).astype(np.int64), 0, columns - 1)
+    row = np.clip((rows * ((dec - schedule.field_dec_deg[field]) / side + 0.5)).astype(np.int64), 0, rows - 1)
+    return np.asarray(row * columns + column)

@@ -106,6 +106,13 @@ ALERT: dict[str, Any] = {
 """The whole packet."""
 
 
+WITHOUT_CUTOUTS: dict[str, Any] = {**ALERT, "fields": ALERT["fields"][:-3]}
+"""The packet up to its cutouts, which are copied behind it."""
+
+CUTOUT_NAME: dict[str, Any] = {"type": "record", "name": "cutout_name", "fields": _fields("fileName:string?")}
+"""A cutout up to its stamp: the branch of the union, which reads as that of the name, and the name."""
+
+
 def schema_json() -> bytes:
     """Return the packet's schema as it is embedded in each file."""
     return json.dumps(ALERT, separators=(",", ":")).encode()

@@ -7,6 +7,7 @@ import io
 import json
 from collections import defaultdict
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import fastavro
@@ -206,7 +207,7 @@ def test_history_of_an_object_is_the_same_in_all_its_ztf_alerts(ztf_records: lis
         by_object[record["objectId"]].append(record)
     repeated = [records for records in by_object.values() if len(records) > 1]
     assert len(repeated) > 50
-    for earlier, later in repeated:
+    for earlier, later in (pair for records in repeated for pair in pairwise(records)):
         before, after = earlier["prv_candidates"] or [], later["prv_candidates"]
         assert after[: len(before)] == before
         # The first alert of the night is the last point behind the second.
