@@ -1,11 +1,13 @@
 """Recorded packets and notices, read back as the messages they were.
 
 Pure readers: what a file holds comes out as a consumer of the topic would have got it, in the sorted order of the
-paths. Damaged files come out too: it is the decoder that must see and refuse them.
+paths. Damaged packets come out too: it is the decoder that must see and refuse them. Alerts that a broker distributes
+as Parquet or JSON become Avro containers again.
 """
 
 from __future__ import annotations
 
+import logging
 import tarfile
 import zlib
 from itertools import chain, islice
@@ -16,11 +18,19 @@ from typing import TYPE_CHECKING
 from graph.errors import MalformedPacketError, NotFoundError, WireError
 from graph.model import Survey
 from ingest.alerts.container import split_container
+from ingest.recorded.json_alerts import holds_alerts, iter_json
+from ingest.recorded.parquet import PARQUET_MAGIC, iter_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ALERT_SUFFIXES = (".avro",)
+PARQUET_SUFFIXES = (".parquet",)
+"""Ends of the names of Parquet files."""
+
+JSON_SUFFIXES = tuple(f"{end}{packed}" for end in (".json", ".jsonl", ".ndjson") for packed in ("", ".gz"))
+"""Ends of the names of JSON files."""
+
+ALERT_SUFFIXES = (".avro", *PARQUET_SUFFIXES, *JSON_SUFFIXES)
 """Ends of the names of alert files inside folders and archives."""
 
 NOTICE_SUFFIXES = (".xml", ".json", ".avro")
@@ -41,6 +51,8 @@ OCF_MAGIC = b"Obj\x01"
 WIRE_MAGIC = 0
 """First byte of Confluent's wire format; a schema id of four bytes follows."""
 
+_log = logging.getLogger(__name__)
+
 _ARCHIVE_ERRORS = (tarfile.TarError, EOFError, OSError, zlib.error, LZMAError)
 
 
@@ -54,17 +66,38 @@ def iter_alert_messages(path: Path) -> Iterator[tuple[Survey, bytes]]:
 
     Notes
     -----
-    A container of several records is split into containers of one. See `guess_survey` for whose an alert is.
+    An Avro container of several records is split into containers of one, Parquet and JSON are encoded as such. Inside
+    folders and archives, Parquet and JSON without alerts are passed over. See `guess_survey` for whose a packet is.
 
     Raises
     ------
     NotFoundError : there is nothing at the path.
-    MalformedPacketError : an archive is damaged, or a file is too large to be an alert.
+    MalformedPacketError : an archive or a Parquet file is damaged, a file is too large to be an alert, or the path is
+        Parquet or JSON without alerts.
     """
-    for name, data in _files(path, ALERT_SUFFIXES):
-        survey = guess_survey(data, name)
-        for message in _single_records(data):
-            yield survey, message
+    for name, source in _files(path, ALERT_SUFFIXES):
+        messages = _alerts(name, source)
+        if messages is not None:
+            yield from messages
+        elif name == path:
+            raise MalformedPacketError(f"The file {name.name} holds no alerts.")
+        else:
+            _log.debug("%s holds no alerts", name)
+
+
+def is_alert_json(data: bytes, name: Path) -> bool:
+    """Return whether a file is JSON by its name and holds alerts, not a notice."""
+    return _ends(name.name, JSON_SUFFIXES) and holds_alerts(data, name.name)
+
+
+def _alerts(name: Path, source: Path | bytes) -> Iterator[tuple[Survey, bytes]] | None:
+    """Return the alerts of one file, None if it is of a kind that can hold other things and does."""
+    if isinstance(source, Path) or _ends(name.name, PARQUET_SUFFIXES) or source.startswith(PARQUET_MAGIC):
+        return iter_parquet(source, name.name)
+    if _ends(name.name, JSON_SUFFIXES):
+        return iter_json(source, name.name) if holds_alerts(source, name.name) else None
+    survey = guess_survey(source, name)
+    return ((survey, message) for message in _single_records(source))
 
 
 def iter_notice_messages(path: Path) -> Iterator[tuple[str | None, Path, bytes]]:
@@ -80,9 +113,11 @@ def iter_notice_messages(path: Path) -> Iterator[tuple[str | None, Path, bytes]]
     NotFoundError : there is nothing at the path.
     MalformedPacketError : an archive is damaged, or a file is too large to be a notice.
     """
-    for name, data in _files(path, NOTICE_SUFFIXES):
-        topic = name.parent.name if name.parent.name.startswith(TOPIC_PREFIXES) else None
-        yield topic, name, data
+    for name, source in _files(path, NOTICE_SUFFIXES):
+        # Parquet holds no notices.
+        if not isinstance(source, Path):
+            topic = name.parent.name if name.parent.name.startswith(TOPIC_PREFIXES) else None
+            yield topic, name, source
 
 
 def guess_survey(data: bytes, name: Path) -> Survey:
@@ -127,8 +162,8 @@ def _single_records(data: bytes) -> Iterator[bytes]:
         yield data
 
 
-def _files(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[Path, bytes]]:
-    """Yield the name and the bytes of each file in question."""
+def _files(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[Path, Path | bytes]]:
+    """Yield the name of each file in question and its bytes, or for Parquet, which is read in parts, where it lies."""
     if path.is_dir():
         for child in sorted(path.rglob("*")):
             if child.is_file() and _ends(child.name, (*suffixes, *ARCHIVE_SUFFIXES)):
@@ -137,6 +172,8 @@ def _files(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[Path, bytes]
         raise NotFoundError(f"There is no file or folder {path}.")
     elif _ends(path.name, ARCHIVE_SUFFIXES):
         yield from _members(path, suffixes)
+    elif _ends(path.name, PARQUET_SUFFIXES):
+        yield path, path
     elif path.stat().st_size > MAX_FILE_BYTES:
         raise MalformedPacketError(f"The file {path.name} is larger than {MAX_FILE_BYTES} bytes.")
     else:
