@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,12 +13,15 @@ import uvicorn
 from confluent_kafka import Consumer
 
 from api.app import create_app
+from compose.archive import ArchiveCutouts, archive_root
 from compose.config import Settings
+from compose.lag import StreamLagReader
 from compose.stack.jars import jar_paths
 from coordinator.service import Coordinator, CoordinatorReport
 from graph.alert_store import AlertStore
 from graph.bus import CONSUMER_OPTIONS, consume_batches, ensure_topics
 from graph.connection import Connection
+from graph.errors import HeliographError
 from graph.event_store import EventStore
 from graph.reader import GraphReader
 from graph.sender import KafkaSender
@@ -38,6 +42,15 @@ NOTICE_TOPICS = (r"^gcn\.(classic|notices)\..*", r"^igwn\.gwalert$", f"^{re.esca
 COORDINATOR_GROUP = "heliograph-coordinator"
 """Consumer group of the coordinator."""
 
+FIRST_PAUSE_S = 1.0
+"""Wait after the first failure of the alert stream [s]; each further one in a row doubles it."""
+
+LONGEST_PAUSE_S = 60.0
+"""Longest wait between two attempts [s]: a server that is back is noticed within a minute."""
+
+FAILURES_IN_A_ROW = 5
+"""Failures without a finished batch after which a run that is to end gives up: half a minute of pauses."""
+
 Stop = Callable[[], bool]
 
 
@@ -56,17 +69,49 @@ def prepare(settings: Settings) -> Connection:
 
 
 def run_ingest(settings: Settings, on_batch: Callable[[BatchSummary], None], *, once: bool, stop: Stop = never) -> None:
-    """Run the Spark job until stopped, or until all that lies on the alert topics is done."""
+    """Run the Spark job until stopped, or until all that lies on the alert topics is done.
+
+    While the graph or Kafka cannot be reached, the alerts stay where they are and the job tries again.
+
+    Raises
+    ------
+    HeliographError : what failed cannot be mended by trying again, or with ``once`` it failed too often in a row.
+    """
     work = settings.home / "spark"
     session = open_session(settings.ingest, jar_paths("spark"), settings.stack.spark_driver_memory_mb, work)
-    plan = WorkerPlan(settings.graph, settings.kafka, settings.ingest)
+    plan = WorkerPlan(settings.graph, settings.kafka, settings.ingest, archive_root(settings))
     checkpoint = settings.home / "checkpoints" / "alerts"
+    failures = 0
+
+    def note(batch: BatchSummary) -> None:
+        nonlocal failures
+        failures = 0
+        on_batch(batch)
+
     try:
         with prepare(settings) as connection:
-            query = start_stream(session, plan, AlertStore(connection), checkpoint, on_batch, once=once)
-            await_stream(query, stop)
+            while not stop():
+                query = start_stream(session, plan, AlertStore(connection), checkpoint, note, once=once)
+                try:
+                    await_stream(query, stop)
+                except HeliographError as error:
+                    failures += 1
+                    if not error.retryable or (once and failures >= FAILURES_IN_A_ROW):
+                        raise
+                    pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
+                    logger.warning("%s The alerts wait on their topics; next attempt in %g s.", error, pause_s)
+                    _pause(pause_s, stop)
+                else:
+                    return
     finally:
         session.stop()
+
+
+def _pause(seconds: float, stop: Stop) -> None:
+    """Wait, unless asked to stop."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not stop():
+        time.sleep(min(0.2, seconds))
 
 
 def run_listen(
@@ -113,7 +158,8 @@ def run_coordinate(
 def run_serve(settings: Settings, on_ready: Callable[[str], None], stop: Stop = never) -> None:
     """Serve the API and the page until stopped."""
     with GraphReader.open(settings.graph) as reader:
-        app = create_app(settings.api, reader)
+        watch = StreamLagReader.of(settings, reader)
+        app = create_app(settings.api, reader, watch=watch, cutouts=ArchiveCutouts.of(settings))
         config = uvicorn.Config(app, host=settings.api.host, port=settings.api.port, log_level="warning")
         _Server(config, on_ready, stop).run()
 

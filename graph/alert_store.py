@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.connection import Connection
+from graph.errors import AlreadyStoredError
 from graph.model import Survey
 
 FloatArray = NDArray[np.float64]
@@ -91,6 +92,12 @@ class AlertStore:
         Returns
         -------
         (n,) True where another message had brought the same detection before.
+
+        Notes
+        -----
+        Nearly all detections are new, and creating them costs half of merging them. So creation is tried first; the
+        uniqueness of their keys makes it fail as a whole where one is there already: a second delivery, or a batch
+        that is replayed after a crash. Then the batch is merged.
         """
         duplicates = np.zeros(len(rows), dtype=np.bool_)
         if not len(rows):
@@ -98,41 +105,21 @@ class AlertStore:
         # One order for all writers: two transactions that lock the same objects in the same order cannot deadlock.
         keys = rows.keys()
         order = np.argsort(np.array(keys, dtype=np.str_), kind="stable")
-        ordered_keys = [keys[i] for i in order]
-        columns = {
+        columns: dict[str, list[object]] = {
             column.name: nullable(getattr(rows, column.name)[order])
             for column in fields(rows)
             if column.name != "survey"
         }
-        detections = [f"{rows.survey.value}:{number}" for number in rows.detection_id[order].tolist()]
-        statements: list[tuple[str, Mapping[str, object]]] = [
-            (
-                "write_alerts",
-                {"survey": rows.survey.value, "object_key": ordered_keys, "detection_key": detections, **columns},
-            )
-        ]
-        top_class = columns["top_class"]
-        classified = [place for place, name in enumerate(top_class) if name is not None]
-        # Likewise for the few nodes that all writers share.
-        classified.sort(key=lambda place: str(top_class[place]))
-        if classified:
-            wanted = ("top_class", "class_probability", "std", "n_points", "midpoint_mjd_tai")
-            picked = {name: [columns[name][place] for place in classified] for name in wanted}
-            statements.append(
-                (
-                    "write_classifications",
-                    {
-                        "classifier": classifier,
-                        "version": version,
-                        "object_key": [ordered_keys[p] for p in classified],
-                        **picked,
-                    },
-                )
-            )
-        if len(matches.row):
-            statements.append(("write_matches", _match_parameters(keys, matches)))
-        answer = self._connection.write_all(statements)[0]
-        duplicates[order[answer[0]["duplicates"]]] = True
+        columns["object_key"] = [keys[i] for i in order]
+        columns["detection_key"] = [f"{rows.survey.value}:{number}" for number in rows.detection_id[order].tolist()]
+        given = {"survey": rows.survey.value, "classifier": classifier, "version": version}
+        matched = [("write_matches", _match_parameters(keys, matches))] if len(matches.row) else []
+        try:
+            self._connection.write_all([("write_new_alerts", {**given, **columns}), *matched])
+        except AlreadyStoredError:
+            statements = [("write_alerts", {**given, **columns}), *_classifications(given, columns), *matched]
+            answer = self._connection.write_all(statements)[0]
+            duplicates[order[answer[0]["duplicates"]]] = True
         return duplicates
 
     def write_ledger(self, entries: Sequence[Mapping[str, object]]) -> None:
@@ -146,6 +133,19 @@ class AlertStore:
             rows=[dict(entry) for entry in entries],
             spans=[dict(zip(wanted, span, strict=True)) for span in sorted(spans, key=str)],
         )
+
+
+def _classifications(
+    given: Mapping[str, object], columns: Mapping[str, list[object]]
+) -> list[tuple[str, Mapping[str, object]]]:
+    """Return the statement that merges the classifications of those rows that have one."""
+    top_class = columns["top_class"]
+    places = [place for place, name in enumerate(top_class) if name is not None]
+    # Classes are few nodes that all writers share: one order, lest two of them lock each other out.
+    places.sort(key=lambda place: str(top_class[place]))
+    wanted = ("object_key", "top_class", "class_probability", "std", "n_points", "midpoint_mjd_tai")
+    picked = {name: [columns[name][place] for place in places] for name in wanted}
+    return [("write_classifications", {**given, **picked})] if places else []
 
 
 def _match_parameters(keys: list[str], matches: MatchRows) -> dict[str, object]:

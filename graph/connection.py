@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from neo4j import Driver, GraphDatabase, NotificationMinimumSeverity
-from neo4j.exceptions import AuthError, ClientError, DriverError, Neo4jError
+from neo4j.exceptions import AuthError, ClientError, ConstraintError, DriverError, Neo4jError
 
 from graph.config import GraphSettings
-from graph.errors import ConfigurationError, StoreError
+from graph.errors import AlreadyStoredError, ConfigurationError, StoreError
 from graph.schema import schema_statements
 from graph.statements import statement
 
@@ -48,6 +48,8 @@ def store_errors() -> Iterator[None]:
         yield
     except AuthError as error:
         raise ConfigurationError(f"Neo4j refuses the login of HELIOGRAPH_GRAPH__USER: {error.message}.") from error
+    except ConstraintError as error:
+        raise AlreadyStoredError(f"The graph has this already: {error.message}") from error
     except ClientError as error:
         raise StoreError(f"Neo4j refused a statement: {error.message}") from error
     except (Neo4jError, DriverError) as error:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from ingest.archive.layout import Compression
+
 
 class IngestSettings(BaseModel):
     """What is read and how; environment names begin with ``HELIOGRAPH_INGEST__``."""
@@ -15,9 +17,12 @@ class IngestSettings(BaseModel):
     topic_ztf: str = Field(default="alerts.ztf", description="Topic of ZTF alert packets.")
     topic_lsst: str = Field(default="alerts.lsst", description="Topic of LSST alert packets.")
     max_offsets_per_batch: int = Field(
-        default=8000, ge=1, description="Alerts in one micro-batch at most; bounds memory at about 100 kB an alert."
+        default=16000, ge=1, description="Alerts in one micro-batch at most; what a burst is cut into."
     )
-    rows_per_arrow_batch: int = Field(default=2000, ge=1, description="Alerts that an executor handles at a time.")
+    min_rows_per_task: int = Field(
+        default=250, ge=1, description="Alerts for which it is worth to use one more core in a micro-batch."
+    )
+    max_rows_at_once: int = Field(default=2000, ge=1, description="Alerts that an executor handles at a time at most.")
     trigger_interval_s: float = Field(default=1.0, ge=0, description="Pause between micro-batches [s]; 0 for none.")
     master: str = Field(default="local[*]", description="Spark master URL.")
     catalogue_dir: Path | None = Field(default=None, description="Folder of catalogues made by 'heliograph catalogue'.")
@@ -27,6 +32,21 @@ class IngestSettings(BaseModel):
     keep_private: bool = Field(default=False, description="Load ZTF alerts of partnership programmes too.")
     max_message_bytes: int = Field(
         default=8_388_608, ge=1024, description="Largest alert packet that is decoded [bytes]."
+    )
+    schema_registry_url: str = Field(
+        default="", description="Schema registry asked for ids that are not published; empty for none."
+    )
+    schema_registry_user: str = Field(default="", description="User name at the schema registry; empty for none.")
+    schema_registry_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of that user at the schema registry."
+    )
+    archive_dir: str | None = Field(
+        default=None,
+        description="Folder or URI of the archive; empty means 'archive' below HELIOGRAPH_HOME, 'off' means none.",
+    )
+    archive_compression: Compression = Field(
+        default=Compression.NONE,
+        description="Compression of archived packets: none, zstd or lz4; their images are compressed already.",
     )
     gcn_client_id: str = Field(default="", description="Client id for GCN Kafka.")
     gcn_client_secret: SecretStr = Field(default=SecretStr(""), description="Client secret for GCN Kafka.")

@@ -1,7 +1,8 @@
-"""One batch of packets from bytes to the graph: the hot path, without Spark.
+"""One batch of packets from bytes to archive and graph: the hot path, without Spark.
 
 Everything here works on whole columns. The outcome of each message is exactly one of loaded, duplicate, filtered with
-a reason, or dead with a reason; `BatchReport` says so and the ledger adds it up.
+a reason, or dead with a reason; `BatchReport` says so and the ledger adds it up. What could be decoded is archived
+before anything else is done with it.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 
-from graph.alert_store import AlertStore
+from graph.alert_store import AlertRows, AlertStore
 from graph.model import Survey
 from graph.sender import Sender
 from graph.times import night_of_mjd_tai
 from graph.topics import DEAD_LETTERS, OBJECTS
-from ingest.alerts.columns import IntArray, Reject, TextArray
+from ingest.alerts.columns import AlertColumns, BoolArray, IntArray, Reject, TextArray
 from ingest.alerts.decode import AlertDecoder
+from ingest.alerts.library import SchemaSource
+from ingest.archive.writer import ArchiveWriter
 from ingest.classify import Classifier
 from ingest.crossmatch import Catalogue, crossmatch
 from ingest.features import alert_features
+from ingest.fetch import Fetched
 from ingest.rows import alert_rows, match_rows, objects_message, take
 from ingest.screening import screen
 
@@ -39,6 +42,10 @@ class BatchReport:
     """(n,) ``loaded``, ``duplicate``, ``filtered:<reason>`` or ``dead:<reason>``."""
     night: IntArray
     """(n,) YYYYMMDD, `UNREADABLE_NIGHT` for dead letters."""
+    archived: BoolArray
+    """(n,) whether it is in the archive."""
+    classified: BoolArray
+    """(n,) whether the classifiers saw it."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage [s]."""
 
@@ -63,58 +70,79 @@ class Pipeline:
         min_reliability: float,
         keep_private: bool,
         max_message_bytes: int,
+        registry: SchemaSource | None = None,
+        archive: ArchiveWriter | None = None,
     ) -> None:
         self._store = store
         self._sender = sender
+        self._archive = archive
         self._catalogues = tuple(catalogues)
         self._min_reliability = min_reliability
         self._keep_private = keep_private
-        self._decoder = AlertDecoder(survey, max_message_bytes=max_message_bytes)
+        self._decoder = AlertDecoder(survey, max_message_bytes=max_message_bytes, registry=registry)
         self._classifier = Classifier.load("coarse", survey)
 
-    def run(self, messages: pa.Array, source: TextArray) -> BatchReport:
-        """Take a batch of packets to the graph, its dead letters and its news to Kafka.
-
-        Parameters
-        ----------
-        messages : (n,) binary.
-        source : (n,) ``topic/partition/offset`` of each.
-        """
-        report = BatchReport(np.full(len(messages), "", object), np.full(len(messages), UNREADABLE_NIGHT, np.int64))
+    def run(self, fetched: Fetched) -> BatchReport:
+        """Take a batch of packets to the archive and the graph, its dead letters and its news to Kafka."""
+        n = len(fetched.messages)
+        report = BatchReport(
+            outcome=np.full(n, "", object),
+            night=np.full(n, UNREADABLE_NIGHT, np.int64),
+            archived=np.zeros(n, np.bool_),
+            classified=np.zeros(n, np.bool_),
+        )
         with report.stage("decode"):
-            columns, rejects = self._decoder.decode(messages)
+            columns, rejects = self._decoder.decode(fetched.messages)
         for reject in rejects:
             report.outcome[reject.row] = f"dead:{reject.reason}"
         report.night[columns.row] = night_of_mjd_tai(columns.midpoint_mjd_tai)
+        with report.stage("archive"):
+            self._archive_batch(fetched, columns, report)
         with report.stage("screen"):
             reasons = screen(columns, self._min_reliability, keep_private=self._keep_private)
             report.outcome[columns.row] = np.where(reasons == "", "loaded", "filtered:" + reasons)
             kept = take(columns, reasons == "")
-        with report.stage("features"):
-            features = alert_features(kept)
-        with report.stage("classify"):
-            classified = self._classifier.classify(kept, features)
-        with report.stage("crossmatch"):
-            matches = match_rows(crossmatch(self._catalogues, kept.ra_deg, kept.dec_deg))
-        with report.stage("write"):
-            rows = alert_rows(kept, classified, source[kept.row])
-            duplicates = self._store.write(rows, matches, classified.classifier, classified.version)
-            report.outcome[kept.row[duplicates]] = "duplicate"
+        rows = self._load(kept, fetched, report)
         with report.stage("publish"):
-            self._bury(messages, source, rejects)
+            self._bury(fetched, rejects)
             if len(rows):
-                news = objects_message(rows, classified.classifier, classified.version)
+                news = objects_message(rows, self._classifier.spec.classifier, self._classifier.spec.version)
                 self._sender.send(OBJECTS, rows.survey.value, news)
             self._sender.flush()
         return report
 
-    def _bury(self, messages: pa.Array, source: TextArray, rejects: Sequence[Reject]) -> None:
+    def _archive_batch(self, fetched: Fetched, columns: AlertColumns, report: BatchReport) -> None:
+        """Write what could be decoded to the archive, where one is kept."""
+        if self._archive is None:
+            return
+        partition = np.full(len(fetched.offset), fetched.partition, np.int64)
+        self._archive.write(fetched.topic, partition, fetched.offset, fetched.timestamp_ms, fetched.messages, columns)
+        report.archived[columns.row] = True
+
+    def _load(self, kept: AlertColumns, fetched: Fetched, report: BatchReport) -> AlertRows:
+        """Classify, cross-match and write what was not set aside."""
+        with report.stage("features"):
+            features = alert_features(kept)
+        with report.stage("classify"):
+            classified = self._classifier.classify(kept, features)
+            report.classified[kept.row] = True
+        with report.stage("crossmatch"):
+            matches = match_rows(crossmatch(self._catalogues, kept.ra_deg, kept.dec_deg))
+        with report.stage("write"):
+            rows = alert_rows(kept, classified, source_names(fetched, kept.row))
+            duplicates = self._store.write(rows, matches, classified.classifier, classified.version)
+            report.outcome[kept.row[duplicates]] = "duplicate"
+        return rows
+
+    def _bury(self, fetched: Fetched, rejects: Sequence[Reject]) -> None:
         """Send refused packets to the dead letters; their key makes a second burial recognisable."""
-        for reject in rejects:
-            headers = {
-                "stage": "decode",
-                "reason": reject.reason,
-                "message": reject.message,
-                "source": source[reject.row],
-            }
-            self._sender.send(DEAD_LETTERS, source[reject.row], messages[reject.row].as_py() or b"", headers)
+        sources = source_names(fetched, np.array([reject.row for reject in rejects], dtype=np.int64))
+        for reject, source in zip(rejects, sources.tolist(), strict=True):
+            headers = {"stage": "decode", "reason": reject.reason, "message": reject.message, "source": source}
+            self._sender.send(DEAD_LETTERS, source, fetched.messages[reject.row].as_py() or b"", headers)
+
+
+def source_names(fetched: Fetched, row: IntArray) -> TextArray:
+    """Return ``topic/partition/offset`` of some messages of a batch."""
+    prefix = f"{fetched.topic}/{fetched.partition}/"
+    return np.array([f"{prefix}{offset}" for offset in fetched.offset[row].tolist()], dtype=object)

@@ -1,8 +1,9 @@
 """The Spark Structured Streaming job: the only module that knows Spark.
 
-The driver plans micro-batches of Kafka offsets and writes the ledger; the executors take the packets from Arrow
-buffers to the graph (`ingest.pipeline`) and send back one small table of counts. A batch that fails anywhere is run
-again with the same offsets, and every write is idempotent, so nothing is lost and nothing counts twice.
+Spark plans micro-batches of Kafka offsets and keeps them in its checkpoint; the executors fetch the packets of their
+ranges (`ingest.fetch`), take them to the archive and the graph (`ingest.pipeline`) and send back counts, which the
+driver writes to the ledger. A batch that fails anywhere is run again with the same offsets, and every write is
+idempotent, so nothing is lost and nothing counts twice.
 """
 
 from __future__ import annotations
@@ -10,38 +11,59 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
+from graph import errors
 from graph.alert_store import AlertStore
 from graph.config import GraphSettings, KafkaSettings
 from graph.connection import Connection
-from graph.errors import StoreError
+from graph.errors import HeliographError, StoreError
 from graph.model import Survey
 from graph.sender import KafkaSender
+from ingest.alerts.columns import FloatArray, IntArray
+from ingest.alerts.schema_registry import open_registry
+from ingest.archive.writer import ArchiveWriter
 from ingest.config import IngestSettings
 from ingest.crossmatch import open_catalogues
-from ingest.pipeline import Pipeline
+from ingest.fetch import RangeFetcher
+from ingest.offsets import OffsetRange, planned_ranges, share_ranges
+from ingest.pipeline import BatchReport, Pipeline
 
-REPORT_SCHEMA = (
-    "topic string, partition int, first_offset long, last_offset long, night long, kind string, value double"
-)
-"""What an executor sends back: counts (``kind`` is an outcome) and seconds of stages (``kind`` is ``s:stage``)."""
+OWN_ERROR = re.compile(r"^graph\.errors\.(\w+): (.*)", re.MULTILINE)
+"""An error of ours in the last line of a Python traceback, as Spark passes it on."""
+
+FOREIGN_ERROR = re.compile(r"^(?:Caused by: )?[\w.]+(?:Error|Exception): ")
+"""An error of Java or Python in a stack trace."""
+
+LATENCY_BINS_PER_E = 50
+"""Bins of latency for each factor e: a resolution of 2 %, finer than what repeats from run to run."""
+
+MIN_LATENCY_S = 1e-3
+"""Latencies below this are counted as this [s]: Kafka's timestamps have no more digits."""
+
+WORKER_ENVIRONMENT = {
+    # Packets come and go by the hundred megabyte; memory that is given back to the system each time is faulted in
+    # again page by page, which takes longer than all the rest of fetching them.
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**31),
+    "MALLOC_ARENA_MAX": "2",
+}
+"""Environment of the executors' Python processes: how glibc keeps freed memory."""
 
 SESSION_OPTIONS = {
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.python.worker.reuse": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.enabled": "false",
@@ -65,10 +87,37 @@ class WorkerPlan:
     graph: GraphSettings
     kafka: KafkaSettings
     ingest: IngestSettings
+    archive_root: str | None
+    """Folder or URI of the archive; None where none is kept."""
 
     def survey_of(self, topic: str) -> Survey:
         """Return the survey whose alerts come on a topic."""
         return Survey.ZTF if topic == self.ingest.topic_ztf else Survey.LSST
+
+
+@dataclass(slots=True)
+class RangeReport:
+    """What became of the messages of one range; travels back to the driver by pickle."""
+
+    wanted: OffsetRange
+    outcomes: Counter[tuple[int, str]] = field(default_factory=Counter)
+    """(night, outcome) -> messages."""
+    archived: Counter[int] = field(default_factory=Counter)
+    """Night -> messages."""
+    classified: Counter[int] = field(default_factory=Counter)
+    """Night -> messages."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage -> wall time [s]."""
+    latency: Counter[int] = field(default_factory=Counter)
+    """Bin of the time from Kafka's timestamp to committed -> messages, see `latency_bins`."""
+
+    def add(self, report: BatchReport, timestamp_ms: IntArray, now_s: float) -> None:
+        """Add what became of a batch of the range."""
+        self.outcomes.update(zip(report.night.tolist(), report.outcome.tolist(), strict=True))
+        self.archived.update(report.night[report.archived].tolist())
+        self.classified.update(report.night[report.classified].tolist())
+        _add_seconds(self.seconds, report.seconds)
+        self.latency.update(latency_bins(now_s - timestamp_ms[timestamp_ms >= 0] / 1e3).tolist())
 
 
 @dataclass(slots=True)
@@ -78,21 +127,35 @@ class BatchSummary:
     batch_id: int
     received: int
     outcomes: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage -> wall time, summed over the workers [s]."""
+    latency: Counter[int] = field(default_factory=Counter)
+    """Bin of latency -> messages, see `latency_bins`."""
+
+
+def _add_seconds(total: dict[str, float], more: Mapping[str, float]) -> None:
+    """Add the times of stages."""
+    for name, seconds in more.items():
+        total[name] = total.get(name, 0.0) + seconds
+
+
+def latency_bins(latency_s: FloatArray) -> IntArray:
+    """Return the logarithmic bin of each latency [s]: ``exp(bin / LATENCY_BINS_PER_E)`` seconds."""
+    return np.rint(LATENCY_BINS_PER_E * np.log(np.maximum(latency_s, MIN_LATENCY_S))).astype(np.int64)
 
 
 @lru_cache(maxsize=1)
-def _shared(graph: GraphSettings, kafka: KafkaSettings) -> tuple[AlertStore, KafkaSender]:
+def _shared(graph: GraphSettings, kafka: KafkaSettings) -> tuple[AlertStore, KafkaSender, RangeFetcher]:
     """Return the doors of this worker process to the graph and to Kafka."""
     # The driver warns of every transaction that it is going to repeat.
     logging.getLogger("neo4j").setLevel(logging.ERROR)
-    return AlertStore(Connection.open(graph)), KafkaSender(kafka)
+    return AlertStore(Connection.open(graph)), KafkaSender(kafka), RangeFetcher(kafka)
 
 
 @lru_cache(maxsize=len(Survey))
 def _pipeline(survey: Survey, plan: WorkerPlan) -> Pipeline:
     """Return the pipeline of this worker process: models, connection and compiled code are kept between batches."""
-    store, sender = _shared(plan.graph, plan.kafka)
+    store, sender, _ = _shared(plan.graph, plan.kafka)
     ingest = plan.ingest
     return Pipeline(
         survey,
@@ -102,76 +165,88 @@ def _pipeline(survey: Survey, plan: WorkerPlan) -> Pipeline:
         min_reliability=ingest.min_reliability,
         keep_private=ingest.keep_private,
         max_message_bytes=ingest.max_message_bytes,
+        registry=open_registry(
+            ingest.schema_registry_url,
+            ingest.schema_registry_user,
+            ingest.schema_registry_password.get_secret_value(),
+        ),
+        archive=ArchiveWriter(plan.archive_root, ingest.archive_compression) if plan.archive_root else None,
     )
 
 
-def handle_batches(batches: Iterator[pa.RecordBatch], plan: WorkerPlan) -> Iterator[pa.RecordBatch]:
-    """Run on an executor: take Arrow batches of (topic, partition, offset, value) to the graph, report counts."""
-    for batch in batches:
-        topics = batch.column("topic")
-        present = topics.unique().to_pylist()
-        for topic in present:
-            part = batch.filter(pc.equal(topics, topic)) if len(present) > 1 else batch
-            yield from _handle_topic(part, topic, plan)
+def handle_ranges(ranges: Iterable[OffsetRange], plan: WorkerPlan) -> Iterator[RangeReport]:
+    """Run on an executor: take ranges of messages from Kafka to the archive and the graph, report counts."""
+    for wanted in ranges:
+        _, _, fetcher = _shared(plan.graph, plan.kafka)
+        pipeline = _pipeline(plan.survey_of(wanted.topic), plan)
+        total = RangeReport(wanted)
+        started = time.perf_counter()
+        for fetched in fetcher.fetch(wanted, plan.ingest.max_rows_at_once):
+            _add_seconds(total.seconds, {"fetch": time.perf_counter() - started})
+            total.add(pipeline.run(fetched), fetched.timestamp_ms, time.time())
+            started = time.perf_counter()
+        yield total
 
 
-def _handle_topic(batch: pa.RecordBatch, topic: str, plan: WorkerPlan) -> Iterator[pa.RecordBatch]:
-    partition, offset = batch.column("partition").to_numpy(), batch.column("offset").to_numpy()
-    source = np.array(
-        [f"{topic}/{p}/{o}" for p, o in zip(partition.tolist(), offset.tolist(), strict=True)], dtype=object
-    )
-    report = _pipeline(plan.survey_of(topic), plan).run(batch.column("value"), source)
-    counts: Counter[tuple[int, int, str]] = Counter(
-        zip(partition.tolist(), report.night.tolist(), report.outcome.tolist(), strict=True)
-    )
-    rows = [
-        (topic, p, int(offset[partition == p].min()), int(offset[partition == p].max()), night, outcome, float(n))
-        for (p, night, outcome), n in counts.items()
-    ]
-    rows += [(topic, -1, 0, 0, 0, f"s:{name}", value) for name, value in report.seconds.items()]
-    names = ["topic", "partition", "first_offset", "last_offset", "night", "kind", "value"]
-    types = [pa.string(), pa.int32(), pa.int64(), pa.int64(), pa.int64(), pa.string(), pa.float64()]
-    arrays = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), types, strict=True)]
-    yield pa.RecordBatch.from_arrays(arrays, names)
-
-
-def ledger_entries(rows: Sequence[Any], survey_of: Callable[[str], Survey]) -> list[dict[str, object]]:
+def ledger_entries(
+    reports: Iterable[RangeReport], survey_of: Callable[[str], Survey], *, keeps_archive: bool
+) -> list[dict[str, object]]:
     """Return one ledger entry for each (topic, partition, night) of a micro-batch.
 
     Parameters
     ----------
-    rows : reported counts with the fields of `REPORT_SCHEMA`.
+    keeps_archive : False leaves ``archived`` empty: nothing was to be archived.
     """
     spans: dict[tuple[str, int], tuple[int, int]] = {}
-    counts: dict[tuple[str, int, int], Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        place = (row.topic, row.partition)
-        first, last = spans.get(place, (row.first_offset, row.last_offset))
-        spans[place] = (min(first, row.first_offset), max(last, row.last_offset))
-        counts[(*place, row.night)][row.kind] += int(row.value)
+    outcomes: dict[tuple[str, int, int], Counter[str]] = defaultdict(Counter)
+    archived: Counter[tuple[str, int, int]] = Counter()
+    classified: Counter[tuple[str, int, int]] = Counter()
+    for report in reports:
+        wanted = report.wanted
+        place = (wanted.topic, wanted.partition)
+        first, until = spans.get(place, (wanted.offset_from, wanted.offset_until))
+        spans[place] = (min(first, wanted.offset_from), max(until, wanted.offset_until))
+        for (night, outcome), n in report.outcomes.items():
+            outcomes[(*place, night)][outcome] += n
+        archived.update({(*place, night): n for night, n in report.archived.items()})
+        classified.update({(*place, night): n for night, n in report.classified.items()})
     return [
         {
             "entry_id": f"{topic}/{partition}/{spans[topic, partition][0]}/{night}",
             "topic": topic,
             "partition": partition,
             "offset_from": spans[topic, partition][0],
-            "offset_until": spans[topic, partition][1] + 1,
+            "offset_until": spans[topic, partition][1],
             "night": night,
             "survey": survey_of(topic).value,
             "received": sum(count.values()),
+            "archived": archived[topic, partition, night] if keeps_archive else None,
+            "classified": classified[topic, partition, night],
             "loaded": count["loaded"],
             "duplicates": count["duplicate"],
             "dead": sum(_reasons(count, "dead").values()),
             "dead_reasons": json.dumps(_reasons(count, "dead")),
             "filtered": json.dumps(_reasons(count, "filtered")),
         }
-        for (topic, partition, night), count in sorted(counts.items())
+        for (topic, partition, night), count in sorted(outcomes.items())
     ]
 
 
 def _reasons(count: Counter[str], kind: str) -> dict[str, int]:
     """Return the number of messages for each reason of one kind of outcome."""
     return {name.partition(":")[2]: n for name, n in sorted(count.items()) if name.startswith(f"{kind}:")}
+
+
+def summarise(batch_id: int, reports: Iterable[RangeReport]) -> BatchSummary:
+    """Add up what the ranges of a micro-batch report."""
+    summary = BatchSummary(batch_id, 0)
+    for report in reports:
+        for (_, outcome), n in report.outcomes.items():
+            summary.outcomes[outcome] += n
+        _add_seconds(summary.seconds, report.seconds)
+        summary.latency.update(report.latency)
+    summary.received = summary.outcomes.total()
+    return summary
 
 
 def open_session(settings: IngestSettings, jars: Sequence[str], driver_memory_mb: int, work_dir: Path) -> SparkSession:
@@ -188,9 +263,9 @@ def open_session(settings: IngestSettings, jars: Sequence[str], driver_memory_mb
         .config("spark.jars", ",".join(jars))
         .config("spark.local.dir", str(work_dir / "spark"))
         .config("spark.sql.warehouse.dir", str(work_dir / "spark-warehouse"))
-        .config("spark.sql.execution.arrow.maxRecordsPerBatch", str(settings.rows_per_arrow_batch))
     )
-    for name, value in SESSION_OPTIONS.items():
+    options = SESSION_OPTIONS | {f"spark.executorEnv.{name}": value for name, value in WORKER_ENVIRONMENT.items()}
+    for name, value in options.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
@@ -216,15 +291,16 @@ def start_stream(
     once : True ends the query when everything that was there at the start is done.
     """
 
-    def handle(frame: DataFrame, batch_id: int) -> None:
-        rows = frame.mapInArrow(partial(handle_batches, plan=plan), REPORT_SCHEMA).collect()
-        counts = [row for row in rows if not row.kind.startswith("s:")]
-        ledger.write_ledger(ledger_entries(counts, plan.survey_of))
-        summary = BatchSummary(batch_id, int(sum(row.value for row in counts)))
-        for row in rows:
-            target = summary.seconds if row.kind.startswith("s:") else summary.outcomes
-            target[row.kind.removeprefix("s:")] += row.value if target is summary.seconds else int(row.value)
-        on_batch(summary)
+    def handle(_: DataFrame, batch_id: int) -> None:
+        ranges = planned_ranges(checkpoint, batch_id)
+        if not ranges:
+            return
+        context = session.sparkContext
+        shares = share_ranges(ranges, context.defaultParallelism, plan.ingest.min_rows_per_task)
+        tasks = context.parallelize(shares, len(shares))
+        reports = tasks.flatMap(partial(handle_ranges, plan=plan)).collect()
+        ledger.write_ledger(ledger_entries(reports, plan.survey_of, keeps_archive=plan.archive_root is not None))
+        on_batch(summarise(batch_id, reports))
 
     source = (
         session.readStream.format("kafka")
@@ -235,8 +311,8 @@ def start_stream(
     )
     for name, value in kafka_options(plan.kafka).items():
         source = source.option(name, value)
-    frame = source.load().select("topic", "partition", "offset", "value")
-    writer = frame.writeStream.foreachBatch(handle).option("checkpointLocation", str(checkpoint))
+    # Spark plans and remembers the offsets; the frame itself, which would fetch the packets into Java, is never run.
+    writer = source.load().writeStream.foreachBatch(handle).option("checkpointLocation", str(checkpoint))
     if once:
         return writer.trigger(availableNow=True).start()
     return writer.trigger(processingTime=f"{plan.ingest.trigger_interval_s} seconds").start()
@@ -247,16 +323,25 @@ def await_stream(query: StreamingQuery, stop: Callable[[], bool]) -> None:
 
     Raises
     ------
-    StoreError : a batch failed for good; it will be read again when the job is started again.
+    HeliographError : a batch failed; nothing is lost, it is read again when the query is started again.
     """
     try:
         while not query.awaitTermination(1):
             if stop():
                 query.stop()
     except StreamingQueryException as error:
-        reasons = [line for line in str(error).splitlines() if "Error" in line or "Exception" in line]
-        reason = (reasons or [str(error)])[-1].strip()
-        raise StoreError(f"The alert stream stopped; nothing is lost, start it again: {reason}") from error
+        raise _cause(str(error)) from error
+
+
+def _cause(text: str) -> HeliographError:
+    """Return our error that a failed query tells of in its long text; an error of others counts as one of the store."""
+    own = OWN_ERROR.findall(text)
+    if own:
+        name, message = own[-1]
+        kind = getattr(errors, name, StoreError)
+        return cast("HeliographError", kind(message))
+    reasons = [line.strip() for line in text.splitlines() if FOREIGN_ERROR.match(line)]
+    return StoreError(f"The alert stream stopped: {(reasons or text.splitlines())[-1]}")
 
 
 def kafka_options(kafka: KafkaSettings) -> dict[str, str]:
