@@ -7,22 +7,54 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.progress import Progress, TaskID
 
-from compose.bench import bench_ingest
+from compose.bench.ingest import PACED_RATES_PER_S, IngestPlan, bench_ingest, disk_figures
+from compose.bench.night import NightPlan, bench_night
 from compose.cli.console import print_json, progress_bar, set_up_logging, stdout
 from compose.config import load_settings
 from compose.stack import embedded
+from graph.errors import HeliographError
+from graph.model import Survey
+
+DEFAULT_ALERTS = 40_000
+"""Alerts of a quick measurement: half a minute of work on two cores."""
+
+SCALE_ALERTS = 1_000_000
+"""Alerts of a measurement of growth and of a whole night: a good night of ZTF."""
 
 
 class Work(StrEnum):
     """What can be measured."""
 
     INGEST = "ingest"
+    NIGHT = "night"
+
+
+class _Bars:
+    """One progress bar for each stage, made when the stage is first heard of."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Show how far a stage is."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total)
+        self._progress.update(self._tasks[stage], completed=done, total=total)
 
 
 def bench(
     work: Annotated[Work, typer.Argument(help="What to measure.")] = Work.INGEST,
-    n: Annotated[int, typer.Option(min=100, help="Alerts to send.")] = 40_000,
+    *,
+    alerts: Annotated[int | None, typer.Option(min=100, help="Alerts to send.")] = None,
+    survey: Annotated[Survey, typer.Option(help="Whose packets.")] = Survey.ZTF,
+    rate: Annotated[list[float] | None, typer.Option(min=1, help="Paced alerts a second; may be repeated.")] = None,
+    duration: Annotated[float, typer.Option(min=0, help="Length of each paced sending [s]; 0 for none.")] = 30.0,
+    scale: Annotated[bool, typer.Option("--scale", help="Grow the graph in ten steps, each a burst.")] = False,
+    kill: Annotated[bool, typer.Option("--kill", help="Kill the stream in the middle of the night.")] = False,
+    cutouts: Annotated[bool, typer.Option(help="Packets of the night with their images.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of the generated night.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a few lines.")] = False,
 ) -> None:
@@ -33,12 +65,20 @@ def bench(
     shutil.rmtree(home, ignore_errors=True)
     settings = settings.model_copy(update={"home": home})
     stack = embedded.up(settings, detached=False)
+    located = stack.apply(settings)
     try:
         with progress_bar() as bar:
-            tasks = {name: bar.add_task(name, total=n) for name in ("to Kafka", "to the graph")}
-            figures = bench_ingest(
-                stack.apply(settings), n, seed, lambda name, done: bar.update(tasks[name], completed=done)
-            )
+            if work is Work.NIGHT:
+                night = NightPlan(alerts or SCALE_ALERTS, survey, kill=kill, seed=seed, cutouts=cutouts)
+                figures = bench_night(located, night, _Bars(bar))
+            else:
+                number = alerts or (SCALE_ALERTS if scale else DEFAULT_ALERTS)
+                rates = tuple(rate or PACED_RATES_PER_S)
+                figures = bench_ingest(located, IngestPlan(number, survey, rates, duration, scale, seed), _Bars(bar))
+        embedded.down(settings)
+        n, detections = figures["n"], figures["detections_in_graph"]
+        if isinstance(n, int) and isinstance(detections, int):
+            figures |= disk_figures(settings, n, detections)
     finally:
         embedded.down(settings)
         shutil.rmtree(home, ignore_errors=True)
@@ -47,3 +87,5 @@ def bench(
     else:
         for name, value in figures.items():
             stdout.print(f"{name}: {value}", highlight=False)
+    if figures.get("nothing_lost") is False:
+        raise HeliographError("The night does not add up: see 'checks'.")

@@ -16,6 +16,7 @@ VERBS = {
     "services": ("ingest", "listen", "coordinate", "serve"),
     "look": ("events", "lists", "cypher", "ledger", "notice"),
     "models": ("classify", "train", "evaluate", "catalogue"),
+    "archive": ("archive",),
     "bench": ("bench",),
 }
 """Module of ``compose.cli`` -> its verbs. Only the module of the verb at hand is imported: ``status`` answers at once,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +19,23 @@ from compose.config import Settings, load_settings
 from compose.feed import feed_alerts, feed_notices
 from compose.night import Stopwatch, run_night
 from compose.stack import embedded
+from graph.bus import ensure_topics
 from graph.errors import HeliographError, NotFoundError
 from graph.model import ScienceCase, Survey
 from graph.reader import GraphReader
+from graph.sender import KafkaSender
 from ingest.catalogue import CatalogueLayout, build_catalogue
-from ingest.replay import iter_alert_messages, iter_notice_messages
-from ingest.simulate import simulate_night, write_night
+from ingest.replay import is_alert_json, iter_alert_messages, iter_notice_messages
+from ingest.simulate import SimulatedNight, night_summary, send_streams, simulate_night, write_night
+
+
+class Surveys(StrEnum):
+    """Whose packets a night is made of."""
+
+    ZTF = "ztf"
+    LSST = "lsst"
+    BOTH = "both"
+
 
 DEMO_ALERTS = {Survey.ZTF: 3000, Survey.LSST: 1000}
 """Alerts of the generated night of the demo: a minute of work on two cores."""
@@ -140,34 +152,69 @@ def _serve_until_interrupted(settings: Settings) -> None:
 
 
 def simulate(
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to; made if it is not there.")],
-    survey: Annotated[Survey, typer.Option(help="Whose packets.")] = Survey.ZTF,
-    rate: Annotated[float, typer.Option(min=0.001, help="Alerts a second of simulated time.")] = 10.0,
+    *,
+    survey: Annotated[Surveys, typer.Option(help="Whose packets.")] = Surveys.ZTF,
+    rate: Annotated[float, typer.Option(min=0.001, help="Alerts a second, of each survey.")] = 10.0,
     duration: Annotated[float, typer.Option(min=1, help="Length of simulated time [s].")] = 600.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
+    alerts: Annotated[
+        int | None, typer.Option(min=1, help="Alerts of each survey; rate times duration when absent.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder to write to; made if it is not there.")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="Topic to send the packets to at the rate.")] = None,
+    cutouts: Annotated[bool, typer.Option("--cutouts/--no-cutouts", help="With images or without.")] = True,
 ) -> None:
-    """Write a synthetic night: packets in the survey's own schema, notices, catalogue and truth table."""
-    number = max(1, round(rate * duration))
-    counts = {name: number if name is survey else 0 for name in Survey}
-    with stderr.status(f"Generating {number} alerts"):
+    """Make a synthetic night: packets in the survey's own schema, notices, catalogue and truth table."""
+    if out is None and topic is None:
+        raise typer.BadParameter("Give --out, --topic or both.")
+    number = alerts or max(1, round(rate * duration))
+    counts = {name: number if survey in {name.value, Surveys.BOTH.value} else 0 for name in Survey}
+    try:
         night = simulate_night(
             seed=seed,
             n_alerts_ztf=counts[Survey.ZTF],
             n_alerts_lsst=counts[Survey.LSST],
             start=datetime(2026, 11, 20, 2, tzinfo=UTC),
             duration_s=duration,
+            cutouts=cutouts,
         )
-        print_json(write_night(night, out))
+        summary = night_summary(night)
+        if out is not None:
+            with stderr.status(f"Writing a night of {sum(counts.values())} alerts"):
+                write_night(night, out, packets=topic is None)
+        if topic is not None:
+            summary["topics"] = _send(night, topic, rate)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.") from error
+    print_json(summary)
+
+
+def _send(night: SimulatedNight, topic: str, rate: float) -> dict[str, int]:
+    """Send the packets of a night to its topic, or of both surveys to one each."""
+    wanted = {name: stream for name, stream in night.streams.items() if len(stream)}
+    streams = {topic if len(wanted) == 1 else f"{topic}.{name.value}": stream for name, stream in wanted.items()}
+    settings = located_settings()
+    ensure_topics(settings.kafka, streams)
+    with progress_bar() as bar:
+        task = bar.add_task("alerts", total=sum(len(stream) for stream in streams.values()))
+        sender = KafkaSender(settings.kafka)
+        return send_streams(streams, sender, rate, on_sent=lambda done: bar.update(task, completed=done))
 
 
 def is_notice(path: Path) -> bool:
-    """Return whether a single file is a notice by its name."""
-    return path.is_file() and path.suffix in {".xml", ".json"}
+    """Return whether a single file is a notice: XML, or JSON that holds no alert."""
+    return path.is_file() and (
+        path.suffix == ".xml" or (path.suffix == ".json" and not is_alert_json(path.read_bytes(), path))
+    )
 
 
 def is_packet(path: Path, payload: bytes) -> bool:
-    """Return whether a file found among notices is an alert packet: an Avro file whose schema knows no superevent."""
-    return path.suffix == ".avro" and b"superevent_id" not in payload[:HEADER_BYTES]
+    """Return whether a file found among notices holds alerts: JSON, or Avro whose schema knows no superevent."""
+    if path.suffix == ".avro":
+        return b"superevent_id" not in payload[:HEADER_BYTES]
+    return is_alert_json(payload, path)
 
 
 def replay(
@@ -177,14 +224,19 @@ def replay(
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Alerts a second; as fast as possible when absent.")
     ] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Times real time between the alerts' own times.")
+    ] = None,
 ) -> None:
     """Send recorded packets and notices to the topics that they came on."""
+    if rate is not None and speed is not None:
+        raise typer.BadParameter("Give either --rate or --speed.")
     settings = located_settings()
     services.prepare(settings).close()
     with progress_bar() as bar:
         task = bar.add_task("alerts", total=None)
         packets = (message for path in paths if not is_notice(path) for message in iter_alert_messages(path))
-        sent = feed_alerts(settings, packets, lambda done: bar.update(task, completed=done), rate)
+        sent = feed_alerts(settings, packets, lambda done: bar.update(task, completed=done), rate, speed)
         found = (message for path in paths for message in iter_notice_messages(path) if not is_packet(*message[1:]))
         topics = feed_notices(settings, found)
     print_json({"alerts": sent, "notices": sum(topics.values()), "topics": dict(sorted(topics.items()))})
