@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import typer
 
@@ -50,5 +51,13 @@ def main() -> None:
     try:
         build_app(named if known else None)()
     except HeliographError as error:
-        stderr.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:
+        # A full disk, a folder that may not be written, a socket that is taken.
+        _fail(f"{error.filename or 'The system'}: {error.strerror or error}.")
+
+
+def _fail(sentence: str) -> NoReturn:
+    """Say what failed and end with status 1."""
+    stderr.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)

@@ -1,10 +1,9 @@
-"""Packets as two stretches of bytes, header and body, and the checksum of both: one pass over a batch, no copies.
+"""Packets as two stretches of bytes, header and body, and the checksum of both: no copies.
 
 A ZTF packet is a file of its own whose header, the schema, is the same for all packets of a writer up to the sync
 marker. It is recognised by comparing bytes and stored once for many rows. What has no such header, as an LSST message,
 is body alone. Header and body together are always the packet, byte for byte.
 """
-# Unsigned 64-bit arithmetic needs every constant typed: mixed with signed integers it would become floating point.
 # Compiled loops take arrays by position.
 # ruff: noqa: PLR0917
 
@@ -17,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
+from xxhash import xxh64_intdigest
 
 from graph.errors import WireError
 from ingest.alerts.container import parse_header
@@ -30,7 +30,7 @@ MAX_HEADERS = 64
 MAX_HEADER_BYTES = 1 << 18
 """Longest header stored apart [byte], ten times ZTF's; keeps what is remembered below 16 MiB."""
 
-CHECKSUM_SEED = np.uint64(42)
+CHECKSUM_SEED = 42
 """Seed of the checksum: the one of Spark's function ``xxhash64``, so that Spark can check the archive by itself."""
 
 INLINE_BYTES = 12
@@ -38,85 +38,6 @@ INLINE_BYTES = 12
 
 MAX_VIEW_OFFSET = 2**31 - 1
 """Largest place in a buffer that a view can name [byte]; the same section."""
-
-_P1 = np.uint64(0x9E3779B185EBCA87)
-_P2 = np.uint64(0xC2B2AE3D27D4EB4F)
-_P3 = np.uint64(0x165667B19E3779F9)
-_P4 = np.uint64(0x85EBCA77C2B2AE63)
-_P5 = np.uint64(0x27D4EB2F165667C5)
-_U1, _U7, _U12, _U18 = np.uint64(1), np.uint64(7), np.uint64(12), np.uint64(18)
-_U11, _U23, _U27, _U64 = np.uint64(11), np.uint64(23), np.uint64(27), np.uint64(64)
-_U29, _U31, _U32, _U33 = np.uint64(29), np.uint64(31), np.uint64(32), np.uint64(33)
-_BYTE_SHIFTS = tuple(np.uint64(8 * k) for k in range(8))
-_STRIPE_BYTES = 32
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _rotate(x: np.uint64, by: np.uint64) -> np.uint64:
-    """Rotate 64 bits to the left."""
-    return np.uint64((x << by) | (x >> (_U64 - by)))
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _word(buf: Bytes, p: int, n: int) -> np.uint64:
-    """Read n bytes as an integer, the lowest byte first."""
-    value = np.uint64(0)
-    for k in range(n):
-        value |= np.uint64(buf[p + k]) << np.uint64(8 * k)
-    return value
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _round(lane: np.uint64, word: np.uint64) -> np.uint64:
-    """Mix eight bytes into a lane."""
-    return np.uint64(_rotate(np.uint64(lane + word * _P2), _U31) * _P1)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _merge(total: np.uint64, lane: np.uint64) -> np.uint64:
-    """Mix a lane into the sum."""
-    return np.uint64((total ^ _round(np.uint64(0), lane)) * _P1 + _P4)
-
-
-@njit(nogil=True, cache=True)
-def xxh64(buf: Bytes, seed: np.uint64) -> np.uint64:
-    """Return the XXH64 checksum of bytes.
-
-    References
-    ----------
-    "XXH64 algorithm description", xxHash fast digest algorithm, version 0.2.0.
-    """
-    n = len(buf)
-    p = 0
-    if n >= _STRIPE_BYTES:
-        a = np.uint64(seed + _P1 + _P2)
-        b = np.uint64(seed + _P2)
-        c = np.uint64(seed)
-        d = np.uint64(seed - _P1)
-        words = buf[: n // _STRIPE_BYTES * _STRIPE_BYTES].view(np.uint64)
-        for k in range(0, len(words), 4):
-            a = _round(a, words[k])
-            b = _round(b, words[k + 1])
-            c = _round(c, words[k + 2])
-            d = _round(d, words[k + 3])
-        p = 8 * len(words)
-        total = np.uint64(_rotate(a, _U1) + _rotate(b, _U7) + _rotate(c, _U12) + _rotate(d, _U18))
-        total = _merge(_merge(_merge(_merge(total, a), b), c), d)
-    else:
-        total = np.uint64(seed + _P5)
-    total = np.uint64(total + np.uint64(n))
-    while p + 8 <= n:
-        total = np.uint64(_rotate(np.uint64(total ^ _round(np.uint64(0), _word(buf, p, 8))), _U27) * _P1 + _P4)
-        p += 8
-    if p + 4 <= n:
-        total = np.uint64(_rotate(np.uint64(total ^ (_word(buf, p, 4) * _P1)), _U23) * _P2 + _P3)
-        p += 4
-    while p < n:
-        total = np.uint64(_rotate(np.uint64(total ^ (np.uint64(buf[p]) * _P5)), _U11) * _P1)
-        p += 1
-    total = np.uint64((total ^ (total >> _U33)) * _P2)
-    total = np.uint64((total ^ (total >> _U29)) * _P3)
-    return np.uint64(total ^ (total >> _U32))
 
 
 @njit(nogil=True, cache=True)
@@ -144,12 +65,10 @@ def _split_batch(
     ends: IntArray,
     headers: Bytes,
     limits: IntArray,
-    seed: np.uint64,
     codes: IntArray,
-    checksum: IntArray,
     done: int,
 ) -> int:
-    """Find the header of each message and take its checksum, until a header comes that is not known.
+    """Find the header of each message, until a header comes that is not known.
 
     Parameters
     ----------
@@ -157,7 +76,6 @@ def _split_batch(
     starts, ends : (n,) each message.
     headers, limits : known headers one after the other, and where each begins.
     codes : (n,) filled: number of the header, -1 for none; -2 on entry where none is to be looked for.
-    checksum : (n,) filled.
     done : messages that are done already.
 
     Returns
@@ -180,7 +98,6 @@ def _split_batch(
                 return m
             likely = code
         codes[m] = code
-        checksum[m] = np.int64(xxh64(buf[p:end], seed))
     return len(starts)
 
 
@@ -216,14 +133,13 @@ class PacketSplitter:
         buf = np.frombuffer(data, dtype=np.uint8) if data is not None else np.empty(0, dtype=np.uint8)
         buf.flags.writeable = False
         codes = np.full(len(row), -1, dtype=np.int64)
-        checksum = np.empty(len(row), dtype=np.int64)
         if len(self._headers) >= MAX_HEADERS:
             self._headers.clear()
         done = 0
         while done < len(row):
             known = np.frombuffer(b"".join(self._headers), dtype=np.uint8)
             limits = np.cumsum([0, *map(len, self._headers)], dtype=np.int64)
-            done = _split_batch(buf, starts, ends, known, limits, CHECKSUM_SEED, codes, checksum, done)
+            done = _split_batch(buf, starts, ends, known, limits, codes, done)
             if done < len(row) and not self._learn(buf[starts[done] : ends[done]]):
                 codes[done] = -2
         lengths = np.array([*map(len, self._headers), 0], dtype=np.int64)
@@ -231,6 +147,9 @@ class PacketSplitter:
         header = pa.DictionaryArray.from_arrays(
             np.where(codes < 0, len(lengths) - 1, codes).astype(np.int32), dictionary
         )
+        whole = memoryview(data) if data is not None else memoryview(b"")
+        places = zip(starts.tolist(), ends.tolist(), strict=True)
+        checksum = checksums([whole[start:end] for start, end in places])
         return Split(header, _body(buf, data, starts + lengths[codes], ends), checksum, ends - starts)
 
     def _learn(self, message: Bytes) -> bool:
@@ -275,7 +194,7 @@ def join_packets(header: pa.Array | pa.ChunkedArray, body: pa.Array | pa.Chunked
     return [(h or b"") + (b or b"") for h, b in zip(header.to_pylist(), body.to_pylist(), strict=True)]
 
 
-def checksums(packets: Sequence[bytes]) -> IntArray:
+def checksums(packets: Sequence[bytes | memoryview]) -> IntArray:
     """Return the checksum of each packet (n,), as `Split.checksum` has it."""
-    taken = [xxh64(np.frombuffer(packet, dtype=np.uint8), CHECKSUM_SEED) for packet in packets]
+    taken = [xxh64_intdigest(packet, seed=CHECKSUM_SEED) for packet in packets]
     return np.array(taken, dtype=np.uint64).view(np.int64)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from graph.model import Survey
 from ingest.alerts.lsst_schemas import LsstSchemas
-from ingest.simulate.ztf_schema import ALERT as ZTF_ALERT
+from ingest.alerts.ztf_schema import ALERT as ZTF_ALERT
 
 Known: TypeAlias = "str | dict[str, Known] | list[Known]"
 """A known field: the name of an Avro primitive, the fields of a record, or a list of one for an array."""

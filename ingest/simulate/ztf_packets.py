@@ -10,9 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graph.times import MJD_ZERO_JD, SECONDS_PER_DAY, mjd_tai_to_utc
+from ingest.alerts import ztf_schema
 from ingest.alerts.columns import AB_ZERO_POINT_NJY_MAG
 from ingest.alerts.container import write_varint
-from ingest.simulate import ztf_schema
 from ingest.simulate.alert_stream import AlertNames, NamedAlerts
 from ingest.simulate.avro import (
     NULL_INT,

@@ -19,11 +19,11 @@ from graph.model import Survey
 from graph.sky import separation_deg
 from graph.times import datetime_to_mjd_tai, jd_utc_to_mjd_tai, parse_utc
 from ingest.alerts.decode import decode_alerts
+from ingest.alerts.ztf_schema import schema_json
 from ingest.replay import iter_alert_messages, iter_notice_messages
 from ingest.simulate import SimulatedNight, simulate_night, write_night
 from ingest.simulate.lsst_schema import load_lsst_schema
 from ingest.simulate.schedule import offset_positions
-from ingest.simulate.ztf_schema import schema_json
 
 if TYPE_CHECKING:
     from pathlib import Path
