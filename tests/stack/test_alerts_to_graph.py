@@ -120,7 +120,7 @@ def test_malformed_packets_end_in_the_dead_letters(installation: Installation, s
     assert figures.ledger_balanced
 
 
-def test_a_killed_job_leaves_the_same_graph(installation: Installation) -> None:
+def test_a_killed_job_leaves_the_same_graph(installation: Installation, tmp_path: Path) -> None:
     """Kill the whole job in the middle of a batch, start it again: as if nothing had happened."""
     night = simulate_night(
         seed=3, n_alerts_ztf=1500, n_alerts_lsst=300, start=datetime(2026, 11, 20, 2, tzinfo=UTC), duration_s=1800.0
@@ -133,15 +133,19 @@ def test_a_killed_job_leaves_the_same_graph(installation: Installation) -> None:
         "HELIOGRAPH_GRAPH__URI": installation.settings.graph.uri,
         "HELIOGRAPH_KAFKA__BOOTSTRAP_SERVERS": installation.settings.kafka.bootstrap_servers,
         "HELIOGRAPH_INGEST__MAX_OFFSETS_PER_BATCH": "600",
-        "HELIOGRAPH_INGEST__ROWS_PER_ARROW_BATCH": "50",
+        "HELIOGRAPH_INGEST__MAX_ROWS_AT_ONCE": "50",
     }
     command = [sys.executable, "-c", "from compose.cli import main; main()", "ingest", "--once"]
-    with subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as job:
+    log = tmp_path / "ingest.log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as job,
+    ):
         deadline = time.monotonic() + 200
         while not installation.query("MATCH (d:Detection) RETURN count(d) AS n")[0]["n"]:
-            assert job.poll() is None, "the job ended before it could be killed"
+            assert job.poll() is None, log.read_text()[-2000:]
             assert time.monotonic() < deadline, "the job wrote nothing"
             time.sleep(0.05)
         os.killpg(job.pid, signal.SIGKILL)
