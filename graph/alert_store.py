@@ -104,7 +104,9 @@ class AlertStore:
             return duplicates
         # One order for all writers: two transactions that lock the same objects in the same order cannot deadlock.
         keys = rows.keys()
-        order = np.argsort(np.array(keys, dtype=np.str_), kind="stable")
+        # The detections of an object come in order of time: Neo4j may look at all rows before it changes any, and what
+        # is written last stands.
+        order = np.lexsort((rows.detection_id, rows.midpoint_mjd_tai, np.array(keys, dtype=np.str_)))
         columns: dict[str, list[object]] = {
             column.name: nullable(getattr(rows, column.name)[order])
             for column in fields(rows)
@@ -113,7 +115,7 @@ class AlertStore:
         columns["object_key"] = [keys[i] for i in order]
         columns["detection_key"] = [f"{rows.survey.value}:{number}" for number in rows.detection_id[order].tolist()]
         given = {"survey": rows.survey.value, "classifier": classifier, "version": version}
-        matched = [("write_matches", _match_parameters(keys, matches))] if len(matches.row) else []
+        matched = [("write_matches", _match_parameters(keys, rows, matches))] if len(matches.row) else []
         try:
             self._connection.write_all([("write_new_alerts", {**given, **columns}), *matched])
         except AlreadyStoredError:
@@ -148,10 +150,17 @@ def _classifications(
     return [("write_classifications", {**given, **picked})] if places else []
 
 
-def _match_parameters(keys: list[str], matches: MatchRows) -> dict[str, object]:
-    order = np.lexsort((matches.name.astype(str), matches.catalog.astype(str)))
+def _match_parameters(keys: list[str], rows: AlertRows, matches: MatchRows) -> dict[str, object]:
+    midpoint_mjd_tai = rows.midpoint_mjd_tai[matches.row]
+    by_time = (rows.detection_id[matches.row], midpoint_mjd_tai)
+    order = np.lexsort((*by_time, matches.name.astype(str), matches.catalog.astype(str)))
     columns = {
         field.name: nullable(getattr(matches, field.name)[order]) for field in fields(matches) if field.name != "row"
     }
     sources = [f"{catalog}:{name}" for catalog, name in zip(columns["catalog"], columns["name"], strict=True)]
-    return {"object_key": [keys[i] for i in matches.row[order].tolist()], "source_key": sources, **columns}
+    return {
+        "object_key": [keys[i] for i in matches.row[order].tolist()],
+        "source_key": sources,
+        "midpoint_mjd_tai": midpoint_mjd_tai[order].tolist(),
+        **columns,
+    }

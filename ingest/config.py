@@ -19,12 +19,15 @@ class IngestSettings(BaseModel):
     max_offsets_per_batch: int = Field(
         default=16000, ge=1, description="Alerts in one micro-batch at most; what a burst is cut into."
     )
-    min_rows_per_task: int = Field(
-        default=250, ge=1, description="Alerts for which it is worth to use one more core in a micro-batch."
-    )
     max_rows_at_once: int = Field(default=2000, ge=1, description="Alerts that an executor handles at a time at most.")
     trigger_interval_s: float = Field(default=1.0, ge=0, description="Pause between micro-batches [s]; 0 for none.")
     master: str = Field(default="local[*]", description="Spark master URL.")
+    driver_host: str = Field(
+        default="127.0.0.1", description="Address of this machine at which the executors of a cluster find the driver."
+    )
+    executor_memory_mb: int = Field(
+        default=1024, ge=512, description="Java heap of an executor on a cluster [MiB]; packets do not go through it."
+    )
     catalogue_dir: Path | None = Field(default=None, description="Folder of catalogues made by 'heliograph catalogue'.")
     min_reliability: float = Field(
         default=0.3, ge=0, le=1, description="Real/bogus score below which an alert is filtered as 'low_reliability'."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,62 +68,65 @@ class RangeFetcher:
                 "group.id": FETCH_GROUP,
             }
         )
-        self._last = -1
+        self._ahead: list[Message] = []
+        self._end = -1
 
-    def fetch(self, wanted: OffsetRange, max_messages: int) -> Iterator[Fetched]:
-        """Yield the messages of a range in blocks of equal size, of at most ``max_messages``.
+    def fetch(self, blocks: Sequence[OffsetRange]) -> Iterator[Fetched]:
+        """Yield the messages of consecutive ranges of one partition, one block for each range that has any.
 
         Raises
         ------
-        StoreError : Kafka cannot be reached, or it has not all of the range any more.
+        StoreError : Kafka cannot be reached, or it has not all of the ranges any more.
         """
-        self._consumer.assign([TopicPartition(wanted.topic, wanted.partition, wanted.offset_from)])
-        self._last = wanted.offset_from - 1
+        wanted = [block for block in blocks if len(block)]
+        if not wanted:
+            return
+        first = wanted[0]
+        self._ahead, self._end = [], -1
         try:
-            at_end = False
-            block = -(-len(wanted) // -(-len(wanted) // max_messages))
-            while not at_end:
-                batch, at_end = self._collect(wanted, block)
+            self._consumer.assign([TopicPartition(first.topic, first.partition, first.offset_from)])
+            for block in wanted:
+                batch = self._collect(block)
                 if batch:
-                    yield _as_fetched(wanted, batch)
+                    yield _as_fetched(block, batch)
         except KafkaException as error:
-            raise StoreError(f"Kafka did not hand out {_name(wanted)}: {error}.") from error
+            raise StoreError(f"Kafka did not hand out {_name(first)}: {error}.") from error
         finally:
             self._consumer.unassign()
 
-    def _collect(self, wanted: OffsetRange, max_messages: int) -> tuple[list[Message], bool]:
-        """Return messages of the range and whether they are the last of it."""
+    def _collect(self, block: OffsetRange) -> list[Message]:
+        """Return the messages of a range."""
         batch: list[Message] = []
+        ahead, self._ahead = self._ahead, []
+        ended = self._end >= block.offset_until
+        for message in ahead:
+            ended |= self._take(message, block, batch)
         deadline = time.monotonic() + FETCH_TIMEOUT_S
-        while len(batch) < max_messages:
+        while not ended:
             # Never more than the range can still hold: librdkafka would wait for them.
-            last = batch[-1].offset() if batch else self._last
-            room = min(max_messages - len(batch), wanted.offset_until - 1 - last)
-            found = self._consumer.consume(room, timeout=POLL_S)
+            last = batch[-1].offset() if batch else block.offset_from - 1
+            found = self._consumer.consume(block.offset_until - 1 - last, timeout=POLL_S)
             if found:
                 deadline = time.monotonic() + FETCH_TIMEOUT_S
             elif time.monotonic() > deadline:
-                raise StoreError(f"Kafka did not hand out {_name(wanted)} within {FETCH_TIMEOUT_S:g} s.")
+                raise StoreError(f"Kafka did not hand out {_name(block)} within {FETCH_TIMEOUT_S:g} s.")
             for message in found:
-                if _take(message, wanted, batch):
-                    return batch, True
-        self._last = batch[-1].offset()
-        return batch, False
+                ended |= self._take(message, block, batch)
+        return batch
 
-
-def _take(message: Message, wanted: OffsetRange, batch: list[Message]) -> bool:
-    """Add a message to the batch if it is of the range; return whether the range ends with it."""
-    error = message.error()
-    if error is None:
-        if message.offset() < wanted.offset_until:
-            batch.append(message)
-        return bool(message.offset() >= wanted.offset_until - 1)
-    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's public code
-        # What lies between the last message and the end are markers of transactions.
-        return bool(message.offset() >= wanted.offset_until)
-    if error.fatal() or not error.retriable():
-        raise StoreError(f"Kafka did not hand out {_name(wanted)}: {error.str()}.")
-    return False
+    def _take(self, message: Message, block: OffsetRange, batch: list[Message]) -> bool:
+        """Add a message to the batch if it is of the range; return whether nothing of the range comes after it."""
+        error = message.error()
+        if error is None:
+            (batch if message.offset() < block.offset_until else self._ahead).append(message)
+            return bool(message.offset() >= block.offset_until - 1)
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's public code
+            # What lies between the last message and the end are markers of transactions.
+            self._end = message.offset()
+            return bool(self._end >= block.offset_until)
+        if error.fatal() or not error.retriable():
+            raise StoreError(f"Kafka did not hand out {_name(block)}: {error.str()}.")
+        return False
 
 
 def _as_fetched(wanted: OffsetRange, batch: list[Message]) -> Fetched:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from graph.errors import StoreError
 
-Offsets = Mapping[str, Mapping[str, int]]
-"""Topic -> partition as text -> offset of the next message; the form of Spark's Kafka source."""
+Offsets = Mapping[str, Mapping[int, int]]
+"""Topic -> partition -> offset of the next message."""
 
 LOG_VERSION = "v1"
 """First line of a file of Spark's offset log, which has been the same since Spark 2.1; another one is refused."""
@@ -53,8 +54,9 @@ def planned_ranges(checkpoint: Path, batch_id: int) -> list[OffsetRange]:
         start = _read_log(checkpoint / "offsets" / str(batch_id - 1))
     else:
         start = _read_log(checkpoint / "sources" / "0" / "0")
+    # A partition that the start does not know is new, and is read from its beginning.
     ranges = [
-        OffsetRange(topic, int(partition), int(start.get(topic, {}).get(partition, 0)), int(until))
+        OffsetRange(topic, partition, start.get(topic, {}).get(partition, 0), until)
         for topic, partitions in end.items()
         for partition, until in partitions.items()
     ]
@@ -69,34 +71,30 @@ def _read_log(path: Path) -> Offsets:
         lines = path.read_text("utf-8").lstrip("\0").splitlines()
         if lines[0] != LOG_VERSION:
             raise StoreError(f"Spark's offset log {path} has version {lines[0]!r}, not {LOG_VERSION!r}.")
-        offsets: Offsets = json.loads(lines[-1])
-    except (OSError, ValueError, IndexError) as error:
+        return {
+            topic: {int(partition): int(offset) for partition, offset in partitions.items()}
+            for topic, partitions in json.loads(lines[-1]).items()
+        }
+    except (OSError, ValueError, IndexError, TypeError, AttributeError) as error:
         raise StoreError(f"Spark's offset log {path} cannot be read: {error}.") from error
-    return offsets
 
 
-def share_ranges(ranges: Sequence[OffsetRange], shares: int, min_offsets: int) -> list[list[OffsetRange]]:
-    """Cut ranges into equal shares, one for each task.
+def cut_blocks(ranges: Sequence[OffsetRange], max_offsets: int) -> list[OffsetRange]:
+    """Cut ranges into blocks of nearly equal size, of at most ``max_offsets``.
 
-    Parameters
-    ----------
-    shares : wanted number, that of the cores; fewer are made where a share would be smaller than ``min_offsets``.
-
-    Returns
-    -------
-    Shares of one or several ranges each; together they are the ranges that were given.
+    A block is what a worker looks at as a whole, so it must not depend on how many workers there are: the same plan,
+    run again after a crash, has the same blocks.
     """
-    total = sum(map(len, ranges))
-    n = max(1, min(shares, total // min_offsets))
-    edges = [total * k // n for k in range(1, n + 1)]
-    made: list[list[OffsetRange]] = [[] for _ in edges]
-    at, share = 0, 0
+    blocks: list[OffsetRange] = []
     for one in ranges:
-        first = one.offset_from
-        while first < one.offset_until:
-            until = min(one.offset_until, first + edges[share] - at)
-            made[share].append(replace(one, offset_from=first, offset_until=until))
-            at += until - first
-            first = until
-            share += at == edges[share] and share < n - 1
-    return made
+        n = -(-len(one) // max_offsets)
+        edges = [one.offset_from + len(one) * k // n for k in range(n + 1)]
+        blocks += [replace(one, offset_from=first, offset_until=until) for first, until in pairwise(edges)]
+    return blocks
+
+
+def share_blocks(blocks: Sequence[OffsetRange], shares: int) -> list[list[OffsetRange]]:
+    """Deal blocks out in order, one share for each task; there are never more shares than blocks."""
+    n = min(shares, len(blocks))
+    edges = [len(blocks) * k // n for k in range(n + 1)] if n else []
+    return [list(blocks[first:until]) for first, until in pairwise(edges)]

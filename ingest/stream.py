@@ -16,8 +16,9 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from itertools import groupby
 from pathlib import Path
 from typing import cast
 
@@ -39,7 +40,7 @@ from ingest.archive.writer import ArchiveWriter
 from ingest.config import IngestSettings
 from ingest.crossmatch import open_catalogues
 from ingest.fetch import RangeFetcher
-from ingest.offsets import OffsetRange, planned_ranges, share_ranges
+from ingest.offsets import OffsetRange, cut_blocks, planned_ranges, share_blocks
 from ingest.pipeline import BatchReport, Pipeline
 
 OWN_ERROR = re.compile(r"^graph\.errors\.(\w+): (.*)", re.MULTILINE)
@@ -174,14 +175,15 @@ def _pipeline(survey: Survey, plan: WorkerPlan) -> Pipeline:
     )
 
 
-def handle_ranges(ranges: Iterable[OffsetRange], plan: WorkerPlan) -> Iterator[RangeReport]:
-    """Run on an executor: take ranges of messages from Kafka to the archive and the graph, report counts."""
-    for wanted in ranges:
-        _, _, fetcher = _shared(plan.graph, plan.kafka)
-        pipeline = _pipeline(plan.survey_of(wanted.topic), plan)
-        total = RangeReport(wanted)
+def handle_share(share: Sequence[OffsetRange], plan: WorkerPlan) -> Iterator[RangeReport]:
+    """Run on an executor: take blocks of messages from Kafka to the archive and the graph, report counts."""
+    _, _, fetcher = _shared(plan.graph, plan.kafka)
+    for (topic, _), blocks in groupby(share, key=lambda block: (block.topic, block.partition)):
+        run = list(blocks)
+        pipeline = _pipeline(plan.survey_of(topic), plan)
+        total = RangeReport(replace(run[0], offset_until=run[-1].offset_until))
         started = time.perf_counter()
-        for fetched in fetcher.fetch(wanted, plan.ingest.max_rows_at_once):
+        for fetched in fetcher.fetch(run):
             _add_seconds(total.seconds, {"fetch": time.perf_counter() - started})
             total.add(pipeline.run(fetched), fetched.timestamp_ms, time.time())
             started = time.perf_counter()
@@ -252,13 +254,14 @@ def summarise(batch_id: int, reports: Iterable[RangeReport]) -> BatchSummary:
 def open_session(settings: IngestSettings, jars: Sequence[str], driver_memory_mb: int, work_dir: Path) -> SparkSession:
     """Return the Spark session of the job."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("SPARK_LOCAL_IP", settings.driver_host)
     builder = (
         SparkSession.builder.master(settings.master)
         .appName("heliograph-ingest")
         .config("spark.driver.memory", f"{driver_memory_mb}m")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", settings.driver_host)
+        .config("spark.driver.bindAddress", settings.driver_host)
+        .config("spark.executor.memory", f"{settings.executor_memory_mb}m")
         .config("spark.driver.extraJavaOptions", f"-Dlog4j2.configurationFile={LOG_CONFIGURATION.as_uri()}")
         .config("spark.jars", ",".join(jars))
         .config("spark.local.dir", str(work_dir / "spark"))
@@ -296,9 +299,9 @@ def start_stream(
         if not ranges:
             return
         context = session.sparkContext
-        shares = share_ranges(ranges, context.defaultParallelism, plan.ingest.min_rows_per_task)
+        shares = share_blocks(cut_blocks(ranges, plan.ingest.max_rows_at_once), context.defaultParallelism)
         tasks = context.parallelize(shares, len(shares))
-        reports = tasks.flatMap(partial(handle_ranges, plan=plan)).collect()
+        reports = tasks.flatMap(partial(handle_share, plan=plan)).collect()
         ledger.write_ledger(ledger_entries(reports, plan.survey_of, keeps_archive=plan.archive_root is not None))
         on_batch(summarise(batch_id, reports))
 

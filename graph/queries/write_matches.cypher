@@ -1,5 +1,6 @@
 // Merge cross-matches of objects with catalogue sources, as columns; see graph.alert_store.MatchRows.
-// Result: none. Indexes: unique keys of Object and CatalogSource.
+// Result: none. An edge holds the match of the object's newest position that has one.
+// Indexes: unique keys of Object and CatalogSource.
 UNWIND range(0, size($object_key) - 1) AS i
 MATCH (o:Object {object_key: $object_key[i]})
 MERGE (s:CatalogSource {source_key: $source_key[i]})
@@ -10,4 +11,9 @@ MERGE (s:CatalogSource {source_key: $source_key[i]})
     s.dec_deg = $source_dec_deg[i],
     s.object_type = $object_type[i]
 MERGE (o)-[m:MATCHES]->(s)
-SET m.separation_arcsec = $separation_arcsec[i], m.probability = $probability[i]
+FOREACH (_ IN CASE WHEN m.midpoint_mjd_tai > $midpoint_mjd_tai[i] THEN [] ELSE [1] END |
+  SET
+    m.separation_arcsec = $separation_arcsec[i],
+    m.probability = $probability[i],
+    m.midpoint_mjd_tai = $midpoint_mjd_tai[i]
+)
