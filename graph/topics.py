@@ -11,10 +11,13 @@ OBJECTS = "heliograph.objects"
 """Classified detections as they enter the graph, one JSON message for each written batch of rows."""
 
 JOINT_EVENTS = "heliograph.joint-events"
-"""Coincidences of an object and an event, keyed by event_key, one message for each new revision."""
+"""Coincidences of an object and an event and pairs of two events, keyed by event_key, one message for each state."""
 
 RETRACTIONS = "heliograph.retractions"
-"""Withdrawn coincidences, keyed by event_key."""
+"""Withdrawn coincidences and pairs of events, keyed by event_key."""
+
+VOEVENT = "heliograph.voevent"
+"""Every state of a coincidence as VOEvent 2.0 XML, keyed by event_key: opened, changed and withdrawn."""
 
 DEAD_LETTERS = "heliograph.dead-letters"
 """Refused messages as received; headers stage, reason, message, source; key ``topic/partition/offset``."""
@@ -28,5 +31,13 @@ def list_topic(case: ScienceCase) -> str:
     return f"heliograph.lists.{case.value}"
 
 
-PUBLISHED = (NOTICES, OBJECTS, JOINT_EVENTS, RETRACTIONS, DEAD_LETTERS, *(list_topic(c) for c in ScienceCase))
+def avro_topic(topic: str) -> str:
+    """Return the topic of the Avro twins of a topic's messages."""
+    return f"{topic}.avro"
+
+
+PUBLISHED = (NOTICES, OBJECTS, JOINT_EVENTS, RETRACTIONS, VOEVENT, DEAD_LETTERS, *(list_topic(c) for c in ScienceCase))
 """Every topic that Heliograph itself creates."""
+
+AVRO_TWINS = tuple(avro_topic(topic) for topic in (JOINT_EVENTS, RETRACTIONS, *(list_topic(c) for c in ScienceCase)))
+"""Topics that it creates beside them when Avro twins are wanted."""
