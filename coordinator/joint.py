@@ -47,7 +47,13 @@ def untargeted_joint_far_hz(
 
 
 def targeted_joint_far_hz(
-    window_s: float, external_far_hz: float, gw_far_hz: float, external_far_max_hz: float, gw_far_max_hz: float
+    window_s: float,
+    external_far_hz: float,
+    gw_far_hz: float,
+    external_far_max_hz: float,
+    gw_far_max_hz: float,
+    *,
+    overlap: float | None = None,
 ) -> float:
     """Return the rate of chance pairs when both events are below threshold and ranked by their own rates.
 
@@ -56,6 +62,11 @@ def targeted_joint_far_hz(
     window_s : length of the coincidence window [s].
     external_far_hz, gw_far_hz : false-alarm rates of the two events [Hz].
     external_far_max_hz, gw_far_max_hz : rates above which either search drops events [Hz].
+    overlap : overlap integral of the two localizations; None for time only.
+
+    Returns
+    -------
+    Joint false-alarm rate [Hz]; infinite when the localizations do not overlap at all.
 
     Notes
     -----
@@ -64,7 +75,10 @@ def targeted_joint_far_hz(
     """
     z_max = window_s * external_far_max_hz * gw_far_max_hz
     z = min(window_s * external_far_hz * gw_far_hz, z_max)
-    return z * (1.0 - math.log(z / z_max)) if z > 0.0 else 0.0
+    temporal = z * (1.0 - math.log(z / z_max)) if z > 0.0 else 0.0
+    if overlap is None:
+        return temporal
+    return temporal / overlap if overlap > 0.0 else math.inf
 
 
 def galaxy_chance_probability(separation_arcsec: ArrayLike, magnitude: ArrayLike) -> FloatArray:

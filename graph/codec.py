@@ -32,6 +32,7 @@ SCHEMAS: Final[Mapping[type, str]] = {
     model.Notice: "heliograph/notice/1",
     model.Event: "heliograph/event/1",
     model.Coincidence: "heliograph/coincidence/1",
+    model.EventPair: "heliograph/event-pair/1",
     model.Target: "heliograph/target/1",
     model.FollowUpList: "heliograph/follow-up-list/1",
 }

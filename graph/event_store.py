@@ -12,11 +12,13 @@ import orjson
 
 from graph import codec
 from graph.connection import Connection, Row
+from graph.event_pair_rows import event_pair_row
 from graph.model import (
     Circle,
     Coincidence,
     CoincidenceState,
     Event,
+    EventPair,
     FollowUpList,
     Localization,
     Notice,
@@ -144,6 +146,26 @@ class EventStore:
     def coincidences_of_objects(self, object_keys: Sequence[str]) -> StoredPairs:
         """Return what is stored of the coincidences of some objects."""
         return _pairs(self._connection.read("read_coincidences_of_objects", object_keys=list(object_keys)))
+
+    def event_pairs(self) -> dict[tuple[str, str], Row]:
+        """Return what is stored of all event pairs, by (first_key, second_key)."""
+        rows = self._connection.read("read_event_pairs")
+        return {(row["first_key"], row["second_key"]): row["properties"] for row in rows}
+
+    def write_event_pairs(self, pairs: Iterable[EventPair]) -> None:
+        """Set event pairs; both events must be stored."""
+        if rows := [event_pair_row(pair) for pair in pairs]:
+            self._connection.write("write_event_pairs", rows=rows)
+
+    def mark_event_pairs_published(self, digests: Mapping[tuple[str, str], str]) -> None:
+        """Remember which message about each (first_key, second_key) has been handed to Kafka."""
+        if rows := [{"first_key": a, "second_key": b, "digest": digest} for (a, b), digest in digests.items()]:
+            self._connection.write("mark_event_pairs_published", rows=rows)
+
+    def classifiers_of(self, object_keys: Sequence[str]) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Return (classifier, version) of every classifier that spoke on some objects, by object_key."""
+        rows = self._connection.read("read_classifiers_of_objects", object_keys=list(object_keys))
+        return {row["object_key"]: tuple(sorted(map(tuple, row["classifiers"]))) for row in rows}
 
     def open_coincidences(self, case: ScienceCase) -> tuple[list[Coincidence], ObjectColumns]:
         """Return the open coincidences with events of a case, and their objects row by row."""

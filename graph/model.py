@@ -226,6 +226,35 @@ class Coincidence:
 
 
 @dataclass(frozen=True, slots=True)
+class EventPair:
+    """Two events that one source may have made: of two messengers, or one burst seen by two missions."""
+
+    first_key: str
+    """The event that comes first by messenger (gravitational wave, light, neutrino), then by key."""
+    second_key: str
+    delta_t_s: float
+    """Second trigger minus first [s]."""
+    overlap: float | None
+    """Overlap integral of the two localizations, 1 for unrelated ones on average; None where one has no place."""
+    joint_far_hz: float
+    """Rate of chance pairs like this one [Hz]."""
+    log_bayes_factor: float
+    """ln of (one source / chance), the sum of ``terms``."""
+    terms: tuple[Term, ...]
+    state: CoincidenceState
+    first_revision: int
+    """Revision of the first event that this was computed for."""
+    second_revision: int
+    joint_event_id: str | None
+    """The joint event that this pair is part of: a hash of its members' keys; None once withdrawn."""
+
+    @property
+    def revision(self) -> int:
+        """Number of notices that formed both events; a later state of a pair has a larger one."""
+        return self.first_revision + self.second_revision
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A ranked entry of a follow-up list."""
 
