@@ -118,5 +118,7 @@ def _open_joint_events(settings: Settings) -> int:
     newest: dict[tuple[str, str, str], str] = {}
     for message in read_all(settings.kafka, JOINT_EVENTS):
         body = orjson.loads(message.value())
+        if "object_id" not in body:
+            continue
         newest[body["survey"], body["object_id"], body["event_key"]] = body["state"]
     return len({key[2] for key, state in newest.items() if state == CoincidenceState.OPEN.value})

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer
 
 from api.app import create_app
 from compose.archive import ArchiveCutouts, archive_root
+from compose.background import NightlyBackground
 from compose.config import Settings
 from compose.lag import StreamLagReader
 from compose.stack.jars import jar_paths
@@ -25,7 +26,8 @@ from graph.errors import HeliographError
 from graph.event_store import EventStore
 from graph.reader import GraphReader
 from graph.sender import KafkaSender
-from graph.topics import NOTICES, OBJECTS, PUBLISHED
+from graph.sky_counts import SkyCounts
+from graph.topics import AVRO_TWINS, NOTICES, OBJECTS, PUBLISHED
 from ingest.listen import NoticeListener, gcn_consumer, listen_files, listen_kafka
 from ingest.notices.registry import TOPICS
 from ingest.replay import iter_notice_messages
@@ -64,7 +66,8 @@ def prepare(settings: Settings) -> Connection:
     connection = Connection.open(settings.graph)
     connection.create_schema()
     alert_topics = (settings.ingest.topic_ztf, settings.ingest.topic_lsst)
-    ensure_topics(settings.kafka, (*PUBLISHED, *alert_topics, UNRECOGNISED_TOPIC))
+    twins = AVRO_TWINS if settings.coordinator.publish_avro else ()
+    ensure_topics(settings.kafka, (*PUBLISHED, *twins, *alert_topics, UNRECOGNISED_TOPIC))
     return connection
 
 
@@ -142,6 +145,8 @@ def run_coordinate(
     """Correlate what comes on the internal topics, both ways, and keep the follow-up lists."""
     with prepare(settings) as connection:
         coordinator = Coordinator(EventStore(connection), KafkaSender(settings.kafka), settings.coordinator)
+        nightly = NightlyBackground(settings, EventStore(connection), SkyCounts(connection))
+        coordinator.use_background(nightly.current())
         coordinator.load_events()
         consumer = Consumer({**settings.kafka.client_config(), **CONSUMER_OPTIONS, "group.id": COORDINATOR_GROUP})
         per_poll = settings.coordinator.poll_messages
@@ -149,6 +154,8 @@ def run_coordinate(
             for message in batch:
                 coordinator.take(message.topic(), message.key(), message.value())
             coordinator.work()
+            if (background := nightly.refresh()) is not None:
+                coordinator.use_background(background)
             if batch:
                 on_batch(coordinator.report)
         coordinator.publish_lists()

@@ -7,6 +7,8 @@ pair, chance is a Poisson process of unrelated new objects over the area searche
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Final
@@ -14,19 +16,22 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.exposure import Found, chance_of, with_chance
+from coordinator.places import Place, distance_terms, place_of
 from coordinator.windows import TimeWindow, event_rate_hz, science_case_of, window_of
 from graph.model import AlertTense, Coincidence, CoincidenceState, Event, EventState, ScienceCase, Survey, Term
-from graph.sky import SKY_SR
+from graph.sky import SKY_SR, ang2pix
 from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from coordinator.background import Background
     from graph.objects import ObjectColumns
     from graph.regions import Region
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 RowArray = NDArray[np.intp]
 
 DEFAULT_MAX_CREDIBLE_LEVEL: Final = 0.95
@@ -106,6 +111,22 @@ def is_real(event: Event) -> bool:
     return event.alert_tense in REAL_TENSES
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the cycle collector out while many values without cycles are made: it would walk them over and over.
+
+    Once around all events of a batch: switched on again, it looks at everything that was made since.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_collector_paused()
 def find_coincidences(
     event: Event,
     region: Region | None,
@@ -136,6 +157,7 @@ def find_coincidences(
     )
 
 
+@_collector_paused()
 def match_batch(
     events: Sequence[OpenEvent],
     objects: ObjectColumns,
@@ -150,6 +172,7 @@ def match_batch(
     -------
     In the order of the events, and for each in the order of the objects.
     """
+    pixel = ang2pix(objects.ra_deg, objects.dec_deg)
     by_time = np.argsort(objects.first_midpoint_mjd_tai, kind="stable")
     times = objects.first_midpoint_mjd_tai[by_time]
     pairs: list[Coincidence] = []
@@ -163,7 +186,13 @@ def match_batch(
         if first < last:
             near = np.sort(by_time[first:last])
             pairs += _among(
-                entry.event, entry.region, objects, near, background=background, max_credible_level=max_credible_level
+                entry.event,
+                entry.region,
+                objects,
+                near,
+                background=background,
+                max_credible_level=max_credible_level,
+                pixel=pixel,
             )
     return tuple(pairs)
 
@@ -210,8 +239,14 @@ def _among(
     *,
     background: Background,
     max_credible_level: float,
+    pixel: IntArray | None = None,
 ) -> tuple[Coincidence, ...]:
-    """Return the coincidences among some rows of the objects: those that pass in time, then in place."""
+    """Return the coincidences among some rows of the objects: those that pass in time, then in place.
+
+    Parameters
+    ----------
+    pixel : (n,) order-29 pixels of all objects, where many events share them.
+    """
     if event.trigger_time is None:
         return ()
     window = window_of(event)
@@ -220,14 +255,14 @@ def _among(
     rows, delta_t_s = rows[timely], delta_t_s[timely]
     if len(rows) == 0:
         return ()
-    level = region.credible_level(objects.ra_deg[rows], objects.dec_deg[rows])
-    inside = level <= level_searched(region, max_credible_level)
-    rows, delta_t_s, level = rows[inside], delta_t_s[inside], level[inside]
-    density_sr = region.probability_density_sr(objects.ra_deg[rows], objects.dec_deg[rows])
-    possible = density_sr > 0.0
-    rows = rows[possible]
-    found = _Measured(delta_t_s[possible], level[possible], density_sr[possible], background, window)
-    return _pairs(event, region, objects, rows, found) if len(rows) else ()
+    deepest = level_searched(region, max_credible_level)
+    place = place_of(region, objects, rows, deepest, pixel)
+    rows, delta_t_s = rows[place.kept], delta_t_s[place.kept]
+    if len(rows) == 0:
+        return ()
+    distance = distance_terms(region, objects, rows)
+    found = _Measured(delta_t_s, place, deepest, background, window, distance)
+    return _pairs(event, region, objects, rows, found)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -235,10 +270,13 @@ class _Measured:
     """What was found of the rows that passed both tests."""
 
     delta_t_s: FloatArray
-    level: FloatArray
-    density_sr: FloatArray
+    place: Place
+    deepest: float
+    """Credible level to which the region was searched."""
     background: Background
     window: TimeWindow
+    distance: Mapping[int, Term]
+    """Term of the host's distance by place among the rows; empty where map or host has none."""
 
 
 def _pairs(
@@ -246,9 +284,9 @@ def _pairs(
 ) -> tuple[Coincidence, ...]:
     """Build the coincidences of the rows that passed."""
     ra_deg, dec_deg = objects.ra_deg[rows], objects.dec_deg[rows]
-    rates = found.background.rates_of(objects.survey[rows])
+    inside = Found(rows, found.place.density_sr, found.place.searched_deg2)
     window_d = found.window.length_s / SECONDS_PER_DAY
-    expected = rates * region.searched_area_deg2(ra_deg, dec_deg) * window_d
+    chance = chance_of(found.background, region, found.deepest, objects, inside, window_d=window_d)
     separation = region.separation_deg(ra_deg, dec_deg)
     withdrawn = event.state is EventState.RETRACTED or not event.is_astrophysical_burst
     state = CoincidenceState.WITHDRAWN if withdrawn else CoincidenceState.OPEN
@@ -256,11 +294,11 @@ def _pairs(
         (_SURVEYS[name] for name in objects.survey[rows]),
         objects.object_id[rows],
         found.delta_t_s.tolist(),
-        found.level.tolist(),
+        found.place.level.tolist(),
         [None] * len(rows) if separation is None else separation.tolist(),
-        (-np.expm1(-expected)).tolist(),
-        (event_rate_hz(event) * expected).tolist(),
-        _terms(event, objects, rows, found),
+        (-np.expm1(-chance.expected)).tolist(),
+        (event_rate_hz(event) * chance.expected).tolist(),
+        with_chance(found.background, chance, _terms(event, objects, rows, found)),
         strict=True,
     )
     return tuple(
@@ -273,7 +311,7 @@ def _pairs(
             separation_deg=distance,
             p_chance=p_chance,
             joint_far_hz=joint_far,
-            log_bayes_factor=sum(term.value for term in terms),
+            log_bayes_factor=sum([term.value for term in terms]),
             terms=terms,
             state=state,
             revision=event.revision,
@@ -288,7 +326,7 @@ _SURVEYS: Final[Mapping[str, Survey]] = {survey.value: survey for survey in Surv
 
 def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measured) -> list[tuple[Term, ...]]:
     """Return the addends of each pair's log Bayes factor: where, when, what, and whether the event is real."""
-    spatial = np.log(SKY_SR * found.density_sr)
+    spatial = np.log(SKY_SR * found.place.density_sr)
     temporal = np.log(found.window.density_per_s(found.delta_t_s) * found.window.length_s)
     top_class, probability = objects.top_class[rows], objects.class_probability[rows]
     kind = np.log(class_ratio(science_case_of(event), top_class, probability))
@@ -299,7 +337,7 @@ def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measure
     start_s, stop_s = found.window.start_s, found.window.stop_s
     notice_id = event.localization_notice_id
     columns = zip(
-        zip(spatial.tolist(), found.density_sr.tolist(), strict=True),
+        zip(spatial.tolist(), found.place.density_sr.tolist(), strict=True),
         zip(temporal.tolist(), found.delta_t_s.tolist(), strict=True),
         zip(kind.tolist(), top_class, probability.tolist(), strict=True),
         strict=True,
@@ -309,9 +347,10 @@ def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measure
             Term("position", where, {"probability_density_sr": density, "localization_notice_id": notice_id}),
             Term("delay", when, {"delta_t_s": delay, "window_start_s": start_s, "window_stop_s": stop_s}),
             Term("class", what, {"top_class": str(name) or None, "class_probability": p if isfinite(p) else None}),
+            *((found.distance[place],) if place in found.distance else ()),
             *common,
         )
-        for (where, density), (when, delay), (what, name, p) in columns
+        for place, ((where, density), (when, delay), (what, name, p)) in enumerate(columns)
     ]
 
 

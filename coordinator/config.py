@@ -35,10 +35,28 @@ class CoordinatorSettings(BaseModel):
         gt=0,
         description="The same for LSST [1/deg2/d].",
     )
+    background_nights: int = Field(
+        default=30,
+        ge=0,
+        le=366,
+        description="Nights of the own stream that the rates of unrelated new objects are measured from, in place of "
+        "their defaults; 0 for no measurement.",
+    )
+    apply_calibration: bool = Field(
+        default=False, description="Correct chance probabilities as 'heliograph calibrate' measured them."
+    )
     poll_messages: int = Field(default=200, ge=1, description="Messages taken from the bus at a time.")
     include_tests: bool = Field(
         default=False,
         description="Match events of tests and injections too; their coincidences are stored, never published.",
+    )
+    ivorn_authority: str = Field(
+        default="heliograph",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._~*'()+=-]{2,63}$",
+        description="Authority in the IVORNs of published coincidences; register your own with the IVOA.",
+    )
+    publish_avro: bool = Field(
+        default=False, description="Publish joint events, retractions and lists as Avro too, on topics ending in .avro."
     )
 
     def background(self) -> Background:

@@ -17,12 +17,14 @@ from itertools import islice
 
 import orjson
 
+from coordinator.background import Background
 from coordinator.coincidence import OpenEvent, find_coincidences, is_real, level_searched, match_batch, supersede
 from coordinator.config import CoordinatorSettings
+from coordinator.joint_events import JointEvents
 from coordinator.lifecycle import event_from_notices, notice_order
+from coordinator.publish import Publisher
 from coordinator.ranking import EVENT_CASES, SUPERNOVA_CLASSES, UNKNOWN_MAX_PROBABILITY, make_list, rank_targets
 from coordinator.windows import science_case_of, window_of
-from graph import codec
 from graph.errors import MalformedPacketError
 from graph.event_store import EventStore, StoredPairs, pair_properties, stored_coincidence
 from graph.model import Coincidence, CoincidenceState, Event, EventState, Notice, ScienceCase, Target
@@ -30,7 +32,7 @@ from graph.objects import ObjectColumns
 from graph.regions import Region, region_of
 from graph.sender import Sender
 from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
-from graph.topics import DEAD_LETTERS, JOINT_EVENTS, NOTICES, OBJECTS, RETRACTIONS, list_topic
+from graph.topics import DEAD_LETTERS, NOTICES, OBJECTS
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,8 @@ class Coordinator:
     ) -> None:
         self._store = store
         self._sender = sender
+        self._publisher = Publisher(store, sender, settings)
+        self._joint_events = JointEvents(store, sender, include_tests=settings.include_tests)
         self._settings = settings
         self._background = settings.background()
         self._clock = clock
@@ -83,12 +87,20 @@ class Coordinator:
         self._lists_looked_at = -float("inf")
         self.report = CoordinatorReport()
 
+    def use_background(self, background: Background) -> None:
+        """Work out chance from this background from now on."""
+        self._background = background
+
     def load_events(self) -> None:
-        """Read the open events from the graph; to be called once, before the first message."""
+        """Read the open events and their pairs from the graph; to be called once, before the first message."""
+        self._joint_events.load()
         for event_keys in batched(self._store.event_keys(), EVENTS_AT_A_TIME):
             for notices in self._store.notices_of(event_keys).values():
                 event = event_from_notices(notices)
-                self._keep_open(event, self._region(event))
+                self._publisher.remember(event, notices)
+                region = self._region(event)
+                self._keep_open(event, region)
+                self._joint_events.remember(event, region)
 
     def take(self, topic: str, key: bytes | None, value: bytes) -> None:
         """Note what a message from the internal topics is about; the work is done by `work`."""
@@ -126,11 +138,14 @@ class Coordinator:
         for pair_key, state in stored.items():
             previous[pair_key[1]].append(stored_coincidence(pair_key, state))
         pairs: list[Coincidence] = []
+        regions: dict[str, Region | None] = {}
         for key, event in events.items():
-            region = self._region(event)
+            self._publisher.remember(event, told[key])
+            region = regions[key] = self._region(event)
             self._keep_open(event, region)
             pairs += supersede(previous[key], self._match_event(event, region), event.revision)
         self._settle(pairs, stored, events)
+        self._joint_events.form([(event, regions[key]) for key, event in events.items()])
         self.report.events_formed += len(events)
 
     def _match_event(self, event: Event, region: Region | None) -> tuple[Coincidence, ...]:
@@ -164,6 +179,7 @@ class Coordinator:
             if key not in standing and key[1] in self._open and pair["state"] == CoincidenceState.OPEN.value
         ]
         self._settle((*found, *lapsed), stored, {key: entry.event for key, entry in self._open.items()})
+        self._joint_events.match((*found, *lapsed))
         self.report.objects_matched += len(objects)
         self._lists_stale = True
 
@@ -181,7 +197,7 @@ class Coordinator:
                 self._store.write_list(follow_up)
             elif published_id == list_id:
                 continue
-            self._sender.send(list_topic(case), case.value, codec.to_bytes(follow_up))
+            self._publisher.send_list(follow_up)
             self._sender.flush()
             self._store.mark_list_published(follow_up)
             self.report.lists_published += 1
@@ -211,12 +227,8 @@ class Coordinator:
             if stored.get(_key(pair), {}).get("published_digest") != digests[_key(pair)]
             and is_real(events[pair.event_key])
         ]
-        for pair in due:
-            body = codec.to_bytes(pair)
-            self._sender.send(JOINT_EVENTS, pair.event_key, body)
-            if pair.state is CoincidenceState.WITHDRAWN:
-                self._sender.send(RETRACTIONS, pair.event_key, body)
         if due:
+            self._publisher.send_pairs({_key(pair): (pair, digests[_key(pair)]) for pair in due}, stored, events)
             self._sender.flush()
             self._store.mark_published({_key(pair): digests[_key(pair)] for pair in due})
         self._lists_stale |= bool(changed)

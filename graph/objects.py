@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +43,16 @@ class ObjectColumns:
     """(n,) probability of that class; NaN when no classifier spoke."""
     n_detections: IntArray
     """(n,) detections so far; -1 when unknown."""
+    host_distance_mpc: FloatArray = field(default_factory=lambda: np.empty(0))
+    """(n,) luminosity distance of the likely host galaxy [Mpc]; NaN when unknown; all NaN when left out."""
+    host_distance_err_mpc: FloatArray = field(default_factory=lambda: np.empty(0))
+    """(n,) its standard error [Mpc]; NaN when unknown; all NaN when left out."""
 
     def __post_init__(self) -> None:
-        """Refuse columns of different lengths."""
+        """Fill distances that were left out; refuse columns of different lengths."""
+        for name in ("host_distance_mpc", "host_distance_err_mpc"):
+            if len(getattr(self, name)) == 0:
+                object.__setattr__(self, name, np.full(np.shape(self.ra_deg), np.nan))
         if len({getattr(self, column.name).shape for column in fields(self)}) != 1 or self.ra_deg.ndim != 1:
             raise ValueError("the columns of objects are not of one length")
 

@@ -130,9 +130,20 @@ class SkyMapRegion:
         ranges = np.stack((self._start[kept], self._stop[kept]), axis=1)
         return limit_ranges(merge_ranges(ranges), max_ranges)
 
+    def at_pixels(self, pixel: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return (n,) credible level, density [1/sr] and searched area [deg2] at order-29 pixels, in one look-up."""
+        cell, inside = self._cell_of(pixel)
+        level, density, searched = self._cell_level[cell], self._density_sr[cell], self._cell_searched_deg2[cell]
+        if not np.all(inside):
+            level, density = np.where(inside, level, 1.0), np.where(inside, density, 0.0)
+            searched = np.where(inside, searched, SKY_SR * DEG2_PER_SR)
+        return level, density, searched
+
     def _cell(self, ra_deg: ArrayLike, dec_deg: ArrayLike) -> tuple[IntArray, BoolArray]:
         """Return the run of cells at each position and whether there is one."""
-        pixel = ang2pix(ra_deg, dec_deg)
+        return self._cell_of(ang2pix(ra_deg, dec_deg))
+
+    def _cell_of(self, pixel: IntArray) -> tuple[IntArray, BoolArray]:
         cell = np.searchsorted(self._start, pixel, side="right") - 1
         inside = (cell >= 0) & (pixel < self._stop[cell])
         return cell, inside

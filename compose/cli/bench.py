@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import Progress, TaskID
 
+from compose.bench.correlate import CorrelatePlan, bench_correlate
 from compose.bench.ingest import PACED_RATES_PER_S, IngestPlan, bench_ingest, disk_figures
 from compose.bench.night import NightPlan, bench_night
 from compose.cli.console import print_json, progress_bar, set_up_logging, stdout
@@ -29,6 +31,7 @@ class Work(StrEnum):
 
     INGEST = "ingest"
     NIGHT = "night"
+    CORRELATE = "correlate"
 
 
 class _Bars:
@@ -55,12 +58,20 @@ def bench(
     scale: Annotated[bool, typer.Option("--scale", help="Grow the graph in ten steps, each a burst.")] = False,
     kill: Annotated[bool, typer.Option("--kill", help="Kill the stream in the middle of the night.")] = False,
     cutouts: Annotated[bool, typer.Option(help="Packets of the night with their images.")] = True,
+    objects: Annotated[int, typer.Option(min=100, help="Objects in memory, with correlate.")] = 1_000_000,
+    skymap: Annotated[Path | None, typer.Option(exists=True, help="Recorded sky map, with correlate.")] = None,
+    second_map: Annotated[Path | None, typer.Option(exists=True, help="Map that it overlaps with.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the generated night.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a few lines.")] = False,
 ) -> None:
     """Measure a part on this machine, in an installation of its own that is removed afterwards."""
     settings = load_settings()
     set_up_logging(settings.log_level)
+    if work is Work.CORRELATE:
+        plan = CorrelatePlan(objects=objects, skymap=skymap, second_map=second_map, seed=seed)
+        with progress_bar() as bar:
+            _show(bench_correlate(plan, _Bars(bar)), as_json=as_json)
+        return
     home = settings.home / f"bench-{work.value}"
     shutil.rmtree(home, ignore_errors=True)
     settings = settings.model_copy(update={"home": home})
@@ -82,10 +93,15 @@ def bench(
     finally:
         embedded.down(settings)
         shutil.rmtree(home, ignore_errors=True)
-    if as_json:
-        print_json(figures)
-    else:
-        for name, value in figures.items():
-            stdout.print(f"{name}: {value}", highlight=False)
+    _show(figures, as_json=as_json)
     if figures.get("nothing_lost") is False:
         raise HeliographError("The night does not add up: see 'checks'.")
+
+
+def _show(figures: dict[str, object], *, as_json: bool) -> None:
+    """Print figures as one object or as lines."""
+    if as_json:
+        print_json(figures)
+        return
+    for name, value in figures.items():
+        stdout.print(f"{name}: {value}", highlight=False)

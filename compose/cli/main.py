@@ -18,6 +18,8 @@ VERBS = {
     "look": ("events", "lists", "cypher", "ledger", "notice"),
     "models": ("classify", "train", "evaluate", "catalogue"),
     "archive": ("archive",),
+    "calibrate": ("calibrate",),
+    "correlate": ("correlate",),
     "bench": ("bench",),
 }
 """Module of ``compose.cli`` -> its verbs. Only the module of the verb at hand is imported: ``status`` answers at once,

@@ -26,6 +26,9 @@ WIRE_NAMES = frozenset(
 )
 """Names that surveys and missions give their fields and that Heliograph has other names for."""
 
+OUTGOING = frozenset(f"coordinator/{name}.py" for name in ("messages", "message_schemas", "voevent"))
+"""Modules that write what Heliograph publishes in the words of GCN and VOEvent, and read none of it."""
+
 CLOCKS = frozenset({"datetime.now", "datetime.today", "datetime.utcnow", "date.today", "time.time", "time.time_ns"})
 """What reads the calendar; ``time.monotonic`` only paces a loop and is not among them."""
 
@@ -75,6 +78,7 @@ def test_wire_names_die_in_ingest(package: str) -> None:
     found = [
         f"{path}: {word}"
         for path, tree in trees(package)
+        if path not in OUTGOING
         for text in spoken(tree)
         for word in re.findall(r"\w+", text)
         if word in WIRE_NAMES

@@ -1,0 +1,193 @@
+"""Recorded alerts to objects and recorded notices to events in memory: what the offline correlation starts from.
+
+The same steps as on the way through Kafka, Spark and the graph: decoded, screened, classified and cross-matched in
+batches; of each object the newest state is kept, decided as the graph decides it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph import codec
+from graph.alert_store import AlertRows
+from graph.errors import MalformedPacketError, SkyMapError, WireError
+from graph.model import Notice, Survey
+from graph.objects import ObjectColumns
+from graph.regions import region_of
+from ingest.alerts.columns import AlertColumns
+from ingest.alerts.decode import AlertDecoder
+from ingest.classify import Classifier
+from ingest.config import IngestSettings
+from ingest.crossmatch import Catalogue, crossmatch, open_catalogues
+from ingest.features import alert_features
+from ingest.notices.registry import parse_notice
+from ingest.replay import iter_alert_messages, iter_notice_messages
+from ingest.rows import alert_rows
+from ingest.screening import screen
+
+CLASSIFIER = "coarse"
+"""Name of the classifier that the alert stream runs."""
+
+MAX_BATCH_BYTES = 64 << 20
+"""Packets decoded at a time [byte]: 1,000 of ZTF's with images; with their columns a fifth of a gigabyte."""
+
+ROWS_BETWEEN_MERGES = 200_000
+"""Detections gathered before only the newest state of each object is kept: some 50 MB of columns."""
+
+SMALLEST_HOST_PROBABILITY = 0.5
+"""Probability above which a catalogue entry with a distance is taken for an object's host [1]."""
+
+Columns = dict[str, NDArray[np.generic]]
+Progress = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class AlertCounts:
+    """What became of the alerts."""
+
+    received: int = 0
+    filtered: Counter[str] = field(default_factory=Counter)
+    dead: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class NoticeCounts:
+    """What became of the notices."""
+
+    received: int = 0
+    repeated: int = 0
+    dead: Counter[str] = field(default_factory=Counter)
+
+
+class ObjectFold:
+    """Detections in any order to the newest state of each object, in memory bounded by the number of objects."""
+
+    def __init__(self) -> None:
+        self._parts: list[Columns] = []
+        self._pending = 0
+
+    def add(self, rows: AlertRows, host_distance_mpc: NDArray[np.float64]) -> None:
+        """Take the detections of one batch, (n,) each, with the distances of their hosts [Mpc], NaN for none."""
+        names = ("object_id", "detection_id", "ra_deg", "dec_deg", "midpoint_mjd_tai", "first_midpoint_mjd_tai")
+        more = ("last_limit_mjd_tai", "mag_ab", "top_class", "class_probability", "n_detections")
+        part: Columns = {name: getattr(rows, name) for name in (*names, *more)}
+        part["survey"] = np.full(len(rows), rows.survey.value, dtype=object)
+        part["host_distance_mpc"] = host_distance_mpc
+        self._parts.append(part)
+        self._pending += len(rows)
+        if self._pending >= ROWS_BETWEEN_MERGES:
+            self._merge()
+
+    def objects(self) -> ObjectColumns:
+        """Return the newest state of each object, by survey and identifier."""
+        self._merge()
+        if not self._parts:
+            empty, text = np.empty(0), np.empty(0, dtype=object)
+            return ObjectColumns(text, text, empty, empty, empty, empty, empty, text, empty, np.empty(0, np.int64))
+        state = self._parts[0]
+        taken = ("survey", "object_id", "ra_deg", "dec_deg", "first_midpoint_mjd_tai", "last_limit_mjd_tai")
+        more = ("top_class", "class_probability", "n_detections", "host_distance_mpc")
+        return ObjectColumns(latest_mag=state["mag_ab"], **{name: state[name] for name in (*taken, *more)})  # type: ignore[arg-type, unused-ignore]
+
+    def _merge(self) -> None:
+        """Keep one row for each object: the newest detection's, with the earliest first detection of all."""
+        if not self._parts:
+            return
+        every = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
+        key = np.array([f"{s}:{o}" for s, o in zip(every["survey"], every["object_id"], strict=True)], dtype=np.str_)
+        _, group = np.unique(key, return_inverse=True)
+        by_age = np.lexsort((every["detection_id"], every["midpoint_mjd_tai"], group))
+        newest = by_age[np.flatnonzero(np.append(np.diff(group[by_age]) != 0, True))]
+        limit = every["last_limit_mjd_tai"].astype(np.float64)
+        newer_first = -np.where(np.isnan(limit), -np.inf, limit)
+        by_first = np.lexsort((newer_first, every["first_midpoint_mjd_tai"], group))
+        earliest = by_first[np.flatnonzero(np.append(True, np.diff(group[by_first]) != 0))]
+        state = {name: column[newest] for name, column in every.items()}
+        for name in ("first_midpoint_mjd_tai", "last_limit_mjd_tai"):
+            state[name] = every[name][earliest]
+        self._parts = [state] if len(key) else []
+        self._pending = 0
+
+
+def read_objects(path: Path, settings: IngestSettings, progress: Progress) -> tuple[ObjectColumns, AlertCounts]:
+    """Read recorded alerts to the newest state of each object.
+
+    Parameters
+    ----------
+    path : a file, a folder or an archive; see `ingest.replay.iter_alert_messages`.
+    progress : called with the number of alerts read.
+    """
+    catalogues = open_catalogues(settings.catalogue_dir)
+    decoders = {survey: AlertDecoder(survey, max_message_bytes=settings.max_message_bytes) for survey in Survey}
+    classifiers = {survey: Classifier.load(CLASSIFIER, survey) for survey in Survey}
+    fold, counts = ObjectFold(), AlertCounts()
+    for survey, packets in _batches(iter_alert_messages(path), settings.max_rows_at_once):
+        columns, rejects = decoders[survey].decode(packets)
+        counts.received += len(packets)
+        counts.dead.update(reject.reason for reject in rejects)
+        reasons = screen(columns, settings.min_reliability, keep_private=settings.keep_private)
+        counts.filtered.update(reasons[reasons != ""].tolist())
+        kept = columns.take(reasons == "")
+        classified = classifiers[survey].classify(kept, alert_features(kept))
+        rows = alert_rows(kept, classified, np.full(len(kept), "", dtype=object))
+        fold.add(rows, _host_distances(catalogues, kept))
+        progress(counts.received)
+    return fold.objects(), counts
+
+
+def _host_distances(catalogues: tuple[Catalogue, ...], kept: AlertColumns) -> NDArray[np.float64]:
+    """Return the distance (n,) [Mpc] of the likeliest entry that states one; NaN where there is none."""
+    matches = crossmatch(catalogues, kept.ra_deg, kept.dec_deg)
+    usable = (matches.probability >= SMALLEST_HOST_PROBABILITY) & (matches.distance_mpc > 0.0)
+    by_probability = np.flatnonzero(usable)[np.argsort(matches.probability[usable], kind="stable")]
+    distance = np.full(len(kept), np.nan)
+    # The last assignment to a row stands: the likeliest.
+    distance[matches.row[by_probability]] = matches.distance_mpc[by_probability]
+    return distance
+
+
+def _batches(messages: Iterable[tuple[Survey, bytes]], max_rows: int) -> Iterator[tuple[Survey, list[bytes]]]:
+    """Yield the packets of one survey at a time, so many or so large that they are decoded at once."""
+    waiting: dict[Survey, list[bytes]] = {survey: [] for survey in Survey}
+    size = Counter[Survey]()
+    for survey, packet in messages:
+        waiting[survey].append(packet)
+        size[survey] += len(packet)
+        if len(waiting[survey]) >= max_rows or size[survey] >= MAX_BATCH_BYTES:
+            yield survey, waiting[survey]
+            waiting[survey], size[survey] = [], 0
+    for survey, rest in waiting.items():
+        if rest:
+            yield survey, rest
+
+
+def read_notices(path: Path, progress: Progress) -> tuple[list[Notice], NoticeCounts]:
+    """Read recorded notices; what the listener would refuse is refused here, what repeats counts once.
+
+    Parameters
+    ----------
+    path : a file, a folder or an archive; see `ingest.replay.iter_notice_messages`.
+    progress : called with the number of notices read.
+    """
+    found: dict[str, Notice] = {}
+    counts = NoticeCounts()
+    for topic, _, payload in iter_notice_messages(path):
+        counts.received += 1
+        try:
+            notice = parse_notice(payload, topic)
+            codec.to_bytes(notice)
+            if notice.localization is not None:
+                region_of(notice.localization)
+        except (WireError, SkyMapError, ValueError) as error:
+            counts.dead[error.reason if isinstance(error, WireError) else MalformedPacketError.reason] += 1
+        else:
+            counts.repeated += notice.notice_id in found
+            found[notice.notice_id] = notice
+        progress(counts.received)
+    return list(found.values()), counts
