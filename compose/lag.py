@@ -75,6 +75,7 @@ class StreamLagReader:
         self._positions = positions
         self._open_consumer = open_consumer
         self._now_s = now_s
+        self._processed: Mapping[Place, int] | None = None
 
     @classmethod
     def of(cls, settings: Settings, reader: GraphReader) -> StreamLagReader:
@@ -93,23 +94,35 @@ class StreamLagReader:
     def lag(self) -> StreamLag:
         """Return how far the stream is behind on each partition of the alert topics.
 
+        While the graph does not answer, the positions that it last told still hold: nothing can be written to it.
+
         Raises
         ------
-        StoreError : Kafka or the graph does not answer.
+        StoreError : Kafka does not answer, or the graph never has.
         ConfigurationError : no address of Kafka is known.
         """
         deadline = time.monotonic() + TIMEOUT_S
         consumer = self._open_consumer()
         try:
             marks = self._marks(consumer, deadline)
-            processed = self._positions(list(marks))
+            processed = self._known_positions(list(marks))
             lags = [lag_of(place, low, high, processed.get(place)) for place, (low, high) in marks.items()]
-            put_s = self._put_times(consumer, [one for one in lags if one.lag_alerts], deadline)
+            # A graph that is away has taken its own time to say so.
+            put_s = self._put_times(consumer, [one for one in lags if one.lag_alerts], time.monotonic() + TIMEOUT_S)
         except KafkaException as error:
             raise StoreError("Kafka cannot be reached.") from error
         finally:
             consumer.close()
         return StreamLag(tuple(self._aged(one, put_s.get((one.topic, one.partition))) for one in lags))
+
+    def _known_positions(self, places: list[Place]) -> Mapping[Place, int]:
+        """Return the positions in the ledger, those that were last seen while it cannot be asked."""
+        try:
+            self._processed = self._positions(places)
+        except StoreError:
+            if self._processed is None:
+                raise
+        return self._processed
 
     def ping(self) -> None:
         """Return when Kafka answers.

@@ -92,20 +92,20 @@ def run_ingest(settings: Settings, on_batch: Callable[[BatchSummary], None], *, 
         on_batch(batch)
 
     try:
-        with prepare(settings) as connection:
-            while not stop():
-                query = start_stream(session, plan, AlertStore(connection), checkpoint, note, once=once)
-                try:
+        while not stop():
+            try:
+                with prepare(settings) as connection:
+                    query = start_stream(session, plan, AlertStore(connection), checkpoint, note, once=once)
                     await_stream(query, stop)
-                except HeliographError as error:
-                    failures += 1
-                    if not error.retryable or (once and failures >= FAILURES_IN_A_ROW):
-                        raise
-                    pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
-                    logger.warning("%s The alerts wait on their topics; next attempt in %g s.", error, pause_s)
-                    _pause(pause_s, stop)
-                else:
-                    return
+            except HeliographError as error:
+                failures += 1
+                if not error.retryable or (once and failures >= FAILURES_IN_A_ROW):
+                    raise
+                pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
+                logger.warning("%s The alerts wait on their topics; next attempt in %g s.", error, pause_s)
+                _pause(pause_s, stop)
+            else:
+                return
     finally:
         session.stop()
 

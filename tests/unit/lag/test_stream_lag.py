@@ -130,6 +130,20 @@ def test_the_graph_away_closes_the_consumer_too() -> None:
     assert consumer.n_closed == 1
 
 
+def test_what_the_graph_last_told_holds_while_it_is_away() -> None:
+    consumer = FakeConsumer({("a", 0): (0, [1.0, 2.0, 3.0])})
+    answers: list[Mapping[Place, int] | None] = [{("a", 0): 1}, None]
+
+    def positions(_: Sequence[Place]) -> Mapping[Place, int]:
+        answer = answers.pop(0)
+        if answer is None:
+            raise StoreError("The graph cannot be reached.")
+        return answer
+
+    reader = StreamLagReader(("a",), positions, lambda: consumer, now_s=lambda: NOW_S)
+    assert reader.lag().lag_alerts == reader.lag().lag_alerts == 2
+
+
 @given(st.integers(0, 100), st.integers(0, 100), st.none() | st.integers(0, 300))
 def test_lag_counts_exactly_the_offsets_that_are_there_and_not_in_the_ledger(
     low: int, n: int, processed: int | None
