@@ -27,7 +27,7 @@ from ingest.classify import Classifier
 from ingest.crossmatch import Catalogue, crossmatch
 from ingest.features import alert_features
 from ingest.fetch import Fetched
-from ingest.rows import alert_rows, match_rows, objects_message, take
+from ingest.rows import alert_rows, match_rows, objects_message
 from ingest.screening import screen
 
 UNREADABLE_NIGHT = 0
@@ -101,7 +101,7 @@ class Pipeline:
         with report.stage("screen"):
             reasons = screen(columns, self._min_reliability, keep_private=self._keep_private)
             report.outcome[columns.row] = np.where(reasons == "", "loaded", "filtered:" + reasons)
-            kept = take(columns, reasons == "")
+            kept = columns.take(reasons == "")
         rows = self._load(kept, fetched, report)
         with report.stage("publish"):
             self._bury(fetched, rejects)

@@ -22,11 +22,6 @@ BAND_NAMES = np.array([*BANDS, ""], dtype=object)
 """Band letter by code; the last one answers code -1."""
 
 
-def take(columns: AlertColumns, keep: np.ndarray) -> AlertColumns:
-    """Return the alerts where ``keep`` is True, light curves and forced photometry included."""
-    return columns.take(keep)
-
-
 def magnitude(flux_njy: FloatArray) -> FloatArray:
     """Return AB magnitudes of fluxes [nJy]; NaN where the flux is not positive."""
     with np.errstate(invalid="ignore", divide="ignore"):

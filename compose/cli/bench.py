@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, TaskID
 
 from compose.bench.correlate import CorrelatePlan, bench_correlate
 from compose.bench.ingest import PACED_RATES_PER_S, IngestPlan, bench_ingest, disk_figures
 from compose.bench.night import NightPlan, bench_night
-from compose.cli.console import print_json, progress_bar, set_up_logging, stdout
+from compose.cli.console import StageBars, print_json, progress_bar, set_up_logging, stdout
 from compose.config import load_settings
 from compose.stack import embedded
 from graph.errors import HeliographError
@@ -32,20 +31,6 @@ class Work(StrEnum):
     INGEST = "ingest"
     NIGHT = "night"
     CORRELATE = "correlate"
-
-
-class _Bars:
-    """One progress bar for each stage, made when the stage is first heard of."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, stage: str, done: int, total: int | None) -> None:
-        """Show how far a stage is."""
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total)
-        self._progress.update(self._tasks[stage], completed=done, total=total)
 
 
 def bench(
@@ -70,7 +55,7 @@ def bench(
     if work is Work.CORRELATE:
         plan = CorrelatePlan(objects=objects, skymap=skymap, second_map=second_map, seed=seed)
         with progress_bar() as bar:
-            _show(bench_correlate(plan, _Bars(bar)), as_json=as_json)
+            _show(bench_correlate(plan, StageBars(bar)), as_json=as_json)
         return
     home = settings.home / f"bench-{work.value}"
     shutil.rmtree(home, ignore_errors=True)
@@ -81,11 +66,13 @@ def bench(
         with progress_bar() as bar:
             if work is Work.NIGHT:
                 night = NightPlan(alerts or SCALE_ALERTS, survey, kill=kill, seed=seed, cutouts=cutouts)
-                figures = bench_night(located, night, _Bars(bar))
+                figures = bench_night(located, night, StageBars(bar))
             else:
                 number = alerts or (SCALE_ALERTS if scale else DEFAULT_ALERTS)
                 rates = tuple(rate or PACED_RATES_PER_S)
-                figures = bench_ingest(located, IngestPlan(number, survey, rates, duration, scale, seed), _Bars(bar))
+                figures = bench_ingest(
+                    located, IngestPlan(number, survey, rates, duration, scale, seed), StageBars(bar)
+                )
         embedded.down(settings)
         n, detections = figures["n"], figures["detections_in_graph"]
         if isinstance(n, int) and isinstance(detections, int):

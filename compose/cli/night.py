@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, TaskID
 
 from compose import services
-from compose.cli.console import print_json, progress_bar, set_up_logging, stderr, stdout, until_interrupted
+from compose.cli.console import StageBars, print_json, progress_bar, set_up_logging, stderr, stdout, until_interrupted
 from compose.cli.located import located_settings
 from compose.cli.look import list_table
 from compose.config import Settings, load_settings
@@ -60,20 +59,6 @@ TARGETS_SHOWN = 5
 """Targets of each list shown at the end of the demo."""
 
 
-class _Bars:
-    """One progress bar for each stage, made when the stage is first heard of."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, stage: str, done: int, total: int | None) -> None:
-        """Show how far a stage is."""
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total)
-        self._progress.update(self._tasks[stage], completed=done, total=total)
-
-
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the lists are out, with a JSON summary.")] = False,
     alerts: Annotated[
@@ -108,7 +93,7 @@ def demo(
         settings = stack.apply(settings)
         try:
             with progress_bar() as bar:
-                summary = run_night(settings, alerts, notices, _Bars(bar), stopwatch)
+                summary = run_night(settings, alerts, notices, StageBars(bar), stopwatch)
             if not as_json:
                 _show_lists(settings)
             if not (once or as_json):

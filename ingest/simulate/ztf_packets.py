@@ -50,6 +50,9 @@ NIGHT_ZERO_JD = 2457754.5
 ZERO_POINT_MAG = 26.3
 """Typical zero point of an image [mag]; r band of the public stream."""
 
+POSITION_ERROR_DEG = 0.08 / 3600.0
+"""Error of a detection's position along each axis [deg]: 0.08 arcsec, a round number of ZTF's size."""
+
 MAGNITUDE_ERROR = 1.0857362
 """sigma(m) / (sigma(F) / F) [mag]: 2.5 / ln 10."""
 
@@ -221,7 +224,6 @@ def _detection_columns(night: NamedAlerts, points: IntArray) -> dict[str, Column
     flux, error = np.abs(seen.flux_njy[points]), seen.error_njy[points]
     phase, visit = seen.sources.phase[source], seen.visit[points]
     chance = stable_random(phase, visit)
-    wobble_deg = 0.08 / 3600.0
 
     def of_detection(values: FloatArray) -> FloatArray:
         return np.where(detected, values, np.nan)
@@ -229,8 +231,8 @@ def _detection_columns(night: NamedAlerts, points: IntArray) -> dict[str, Column
     magnitude = njy_to_magnitude(flux)
     bogus = seen.sources.is_of(SourceClass.BOGUS)[source]
     position = 2.0 * (stable_random(phase, visit + 0.25) - 0.5), 2.0 * (stable_random(phase, visit + 0.75) - 0.5)
-    dec = seen.sources.dec_deg[source] + wobble_deg * position[1]
-    ra = np.mod(seen.sources.ra_deg[source] + wobble_deg * position[0] / np.cos(np.radians(dec)), 360.0)
+    dec = seen.sources.dec_deg[source] + POSITION_ERROR_DEG * position[1]
+    ra = np.mod(seen.sources.ra_deg[source] + POSITION_ERROR_DEG * position[0] / np.cos(np.radians(dec)), 360.0)
     streak = seen.sources.rate_deg_d[source] * 3600.0 * EXPOSURE_S / SECONDS_PER_DAY / STREAK_FWHM_ARCSEC
     sign = np.where(detected, (seen.flux_njy[points] > 0.0).astype(np.int64), -1)
     return {

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from graph.model import Survey
 from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves
 from ingest.alerts.lightcurve import Points, build_forced, join_histories
-from ingest.rows import take
 
 
 def _ragged(kind: Any, lengths: list[int], rng: np.random.Generator) -> Any:
@@ -39,7 +38,7 @@ def test_chosen_alerts_keep_their_points(data: st.DataObject) -> None:
     lengths = st.lists(st.integers(0, 4), min_size=n, max_size=n)
     columns = _columns(data.draw(lengths), data.draw(lengths), data.draw(st.integers(0, 99)))
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), dtype=np.bool_)
-    for chosen in (columns.take(mask), columns.take(np.flatnonzero(mask)), take(columns, mask)):
+    for chosen in (columns.take(mask), columns.take(np.flatnonzero(mask))):
         assert len(chosen) == len(chosen.light_curves) == len(chosen.forced) == mask.sum()
         for new, old in enumerate(np.flatnonzero(mask)):
             assert chosen.exposure_id[new] == columns.exposure_id[old]
