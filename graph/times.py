@@ -24,6 +24,12 @@ MJD_ZERO_JD = 2400000.5
 MJD_UNIX_EPOCH = 40587.0
 """MJD of 1970-01-01T00:00 [d]."""
 
+MJD_J2000 = 51544.5
+"""MJD of J2000.0 [d, TT]; IAU definition."""
+
+DAYS_PER_JULIAN_YEAR = 365.25
+"""Days in one Julian year [d]; IAU definition."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,6 +74,11 @@ def mjd_tai_to_utc(mjd_tai: ArrayLike) -> FloatArray:
 def jd_utc_to_mjd_tai(jd_utc: ArrayLike) -> FloatArray:
     """Convert a Julian date in UTC (ZTF's ``jd``) to MJD in TAI [d]."""
     return mjd_utc_to_tai(np.asarray(jd_utc, dtype=np.float64) - MJD_ZERO_JD)
+
+
+def mjd_tai_to_julian_year(mjd_tai: ArrayLike) -> FloatArray:
+    """Convert MJD in TAI [d] to the Julian year (J2000.0 is 2000.0); the 32 s between TAI and TT are left out."""
+    return (np.asarray(mjd_tai, dtype=np.float64) - MJD_J2000) / DAYS_PER_JULIAN_YEAR + 2000.0
 
 
 def datetime_to_mjd_tai(moment: datetime) -> float:

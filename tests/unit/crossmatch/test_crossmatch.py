@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import astropy.units as u
 import numpy as np
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graph.errors import ConfigurationError
-from ingest.catalogue import CatalogueLayout, build_catalogue, nested_cell
+from ingest.catalogue import CatalogueInfo, CatalogueLayout, build_catalogue, nested_cell
+from ingest.catalogues.opened import Positions
 from ingest.crossmatch import Catalogue, CrossMatches, crossmatch, match_probability, open_catalogues
 
 if TYPE_CHECKING:
@@ -99,16 +101,39 @@ def test_equals_astropy_across_borders_corners_and_poles(tmp_path: Path) -> None
     st.floats(-90, 90),
     st.floats(0, 360),
     st.floats(0.0, 1.0),
+    st.sampled_from([1.5, 30.0, 3600.0]),
 )
-@settings(deadline=None, max_examples=60)
-def test_every_probe_covers_its_circle(ra: float, dec: float, angle: float, share: float) -> None:
+@settings(deadline=None, max_examples=200)
+def test_every_probe_covers_its_circle(ra: float, dec: float, angle: float, share: float, radius: float) -> None:
     catalogue = Catalogue.__new__(Catalogue)
-    object.__setattr__(catalogue, "info", type("Info", (), {"order": 3, "radius_arcsec": 3600.0}))
-    object.__setattr__(catalogue, "_cells", dict.fromkeys(range(768)))
-    at = np.array([ra]), np.array([dec])
-    vectors = np.array(SkyCoord(ra * u.deg, dec * u.deg).cartesian.xyz.value)[None]
-    _, cells = catalogue._candidate_cells(*at, vectors)
-    assert nested_cell(*near(ra, dec, angle, share * 3599.0))[0] in cells
+    catalogue.info = cast("CatalogueInfo", SimpleNamespace(order=3))
+    catalogue._filled = np.ones(768, dtype=np.bool_)
+    at = Positions.of(np.array([ra]), np.array([dec]))
+    _, cells = catalogue._candidate_cells(at, radius)
+    assert nested_cell(*near(ra, dec, angle, share * radius * 0.9997))[0] in cells
+
+
+@pytest.mark.parametrize("reach", [1.5, 30.0, 100.0, 1000.0])
+def test_positions_off_the_border_reach_no_other_cell(reach: float) -> None:
+    catalogue = Catalogue.__new__(Catalogue)
+    catalogue.info = cast("CatalogueInfo", SimpleNamespace(order=3))
+    # All over the sky, and dense beside borders and at the corners of cells, where cells are least square.
+    lon, lat = HEALPix(8, "nested").boundaries_lonlat(np.arange(768), step=2)
+    rng = np.random.default_rng(6)
+    n = lon.size * 20
+    close = near(
+        np.repeat(lon.deg.ravel(), 20),
+        np.repeat(lat.deg.ravel(), 20),
+        rng.uniform(0, 360, n),
+        rng.uniform(0, 8 * reach, n),
+    )
+    ra, dec = (np.concatenate(both) for both in zip(close, sphere(30_000, 7), strict=True))
+    at = Positions.of(ra, dec)
+    inner = np.flatnonzero(~catalogue._near_border(at, reach))
+    assert len(inner) > 5000
+    for angle in range(0, 360, 45):
+        moved = near(ra[inner], dec[inner], np.full(len(inner), float(angle)), np.full(len(inner), reach))
+        assert (nested_cell(*moved) == at.cell(3)[inner]).all()
 
 
 def test_the_nearest_wins_and_the_radius_holds(tmp_path: Path) -> None:
@@ -274,19 +299,3 @@ def test_labelled_variables_are_found_in_gcvs(shared_data: Path, tmp_path: Path)
     crossmatch([catalogue], *sphere(20_000, 5))
     # Goal 50,000 a second on a quiet core.
     assert 20_000 / (time.process_time() - start) > 20_000
-
-
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("4lac", "4lac_dr3_h.fits"),
-        ("3hsp", "3hsp.csv"),
-        ("known_tde", "known_tde.parquet"),
-        ("symbiotic_cv", "symbiotic_and_cv.parquet"),
-    ],
-)
-def test_published_tables_are_read(shared_data: Path, tmp_path: Path, name: str, file: str) -> None:
-    info = build_catalogue(name, shared_data / "alerts" / "catalogues" / file, tmp_path)
-    assert info.n > 100
-    assert info.n_dropped < 0.01 * info.n
-    assert info.name == name
