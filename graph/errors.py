@@ -10,6 +10,7 @@
     │   ├── UnknownSchemaError      a schema fingerprint or id that nobody registered
     │   └── UnsupportedNoticeError  a well-formed message of a kind that has no parser
     ├── SchemaRegistryError     the schema registry gave no answer that can be used (retryable)
+    ├── CatalogueServiceError   a catalogue service gave no answer that can be used (retryable)
     ├── ModelError              a classifier artefact is absent, altered or of another version
     ├── SkyMapError             a localization that is not a probability on the sky
     ├── StoreError              the graph refused or could not be reached (retryable)
@@ -69,6 +70,12 @@ class UnsupportedNoticeError(WireError):
 
 class SchemaRegistryError(HeliographError):
     """The schema registry could not be reached, or its answer is none; the messages that need it are not at fault."""
+
+    retryable: ClassVar[bool] = True
+
+
+class CatalogueServiceError(HeliographError):
+    """A catalogue service gave no answer that can be used; nothing is known of the positions that it was asked for."""
 
     retryable: ClassVar[bool] = True
 
