@@ -136,6 +136,12 @@ def on_sky(ra_deg: FloatArray, dec_deg: FloatArray) -> BoolArray:
     return np.asarray(np.isfinite(ra_deg) & (np.abs(dec_deg) <= 90.0), dtype=np.bool_)
 
 
+def unit_vectors(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
+    """Return unit vectors (..., 3) of positions [deg, ICRS]."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
 def cell_centres(order: int, cell: IntArray) -> tuple[FloatArray, FloatArray]:
     """Return right ascension and declination [deg] of the centres of NESTED cells of one order."""
     lon, lat = nested.healpix_to_lonlat(cell.astype(np.uint64), np.uint8(order), num_threads=1)
