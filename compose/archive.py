@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from api.cutouts import Cutout, CutoutKind
+from compose.clock import utc_now
 from compose.config import Settings
 from graph.errors import NotFoundError, WireError
 from graph.times import night_of_mjd_tai
 from graph.views import DetectionView
 from ingest.archive.cutouts import FITS, GZIPPED_FITS, read_cutouts
+from ingest.archive.notices import NoticeArchive
 from ingest.archive.reader import ArchiveReader
 from ingest.archive.table import cells_of
+from ingest.listen import NoticeRecorder
 
 OFF = "off"
 """Value of ``archive_dir`` that means: no archive."""
@@ -22,6 +27,12 @@ def archive_root(settings: Settings) -> str | None:
     if settings.ingest.archive_dir == OFF:
         return None
     return settings.ingest.archive_dir or str(settings.home / "archive")
+
+
+def notice_recorder(settings: Settings, now: Callable[[], datetime] = utc_now) -> NoticeRecorder | None:
+    """Return what keeps every notice as received, None where the archive is turned off."""
+    root = archive_root(settings)
+    return None if root is None else NoticeRecorder(NoticeArchive(root), now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from itertools import islice
 from pathlib import Path
 
 from compose.config import Settings
-from compose.services import UNRECOGNISED_TOPIC
+from compose.notice_topics import UNRECOGNISED_TOPIC, is_listened_to
 from graph.bus import ensure_topics
 from graph.errors import SkyMapError, WireError
 from graph.model import Survey
 from graph.sender import KafkaSender
-from graph.times import SECONDS_PER_DAY
+from graph.times import SECONDS_PER_DAY, format_utc
 from ingest.alerts.decode import AlertDecoder
+from ingest.archive.notices import Reception
 from ingest.notices.registry import parse_notice, topic_of
 
 MESSAGES_BETWEEN_CALLS = 100
@@ -143,5 +144,24 @@ def feed_notices(settings: Settings, notices: Iterable[tuple[str | None, Path, b
     sender = KafkaSender(settings.kafka)
     for topic, payload in collected:
         sender.send(topic, None, payload)
+    sender.flush()
+    return counts
+
+
+def feed_receptions(settings: Settings, receptions: Iterable[Reception]) -> Counter[str]:
+    """Send notices of an archive to the topics that they came on, in their order, and return how many went to each.
+
+    Those from files, and from topics that no listener here reads, go where their content says. Notices of one event
+    share a partition, so they are read in this order too; the header ``received`` says when each had come.
+    """
+    sender = KafkaSender(settings.kafka)
+    counts: Counter[str] = Counter()
+    for one in receptions:
+        came_on = one.topic
+        topic = came_on if came_on is not None and is_listened_to(came_on) else recognised_topic(one.payload)
+        if topic not in counts:
+            ensure_topics(settings.kafka, (topic,))
+        sender.send(topic, one.event_key, one.payload, {"received": format_utc(one.received)})
+        counts[topic] += 1
     sender.flush()
     return counts

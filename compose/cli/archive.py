@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ from graph.reader import GraphReader
 from ingest.archive.compact import compact_night, finished_nights
 from ingest.archive.layout import Night
 from ingest.archive.nights import list_nights
+from ingest.archive.notices import NoticeArchive
 from ingest.archive.reader import ArchiveReader
 from ingest.archive.verify import verify_archive
 
@@ -72,7 +74,7 @@ def _verify(reader: ArchiveReader, expected: Mapping[Night, int] | None, *, as_j
         damages = verify_archive(
             reader, lambda done, total: progress.update(bar, completed=done, total=total), expected
         )
-        for damage in damages:
+        for damage in chain(damages, NoticeArchive(reader.storage.root).verify()):
             found += 1
             if as_json:
                 print_json(damage)
@@ -90,6 +92,7 @@ def _verify(reader: ArchiveReader, expected: Mapping[Night, int] | None, *, as_j
 
 def _compact(settings: Settings, reader: ArchiveReader, night: int | None, *, as_json: bool) -> None:
     storage = reader.storage
+    _merge_notices(NoticeArchive(storage.root), night, as_json=as_json)
     wanted = finished_nights(storage) if night is None else tuple(n for n in list_nights(storage) if n.night == night)
     with progress_bar() as progress:
         for one in progress.track(wanted, description="nights"):
@@ -102,3 +105,13 @@ def _compact(settings: Settings, reader: ArchiveReader, night: int | None, *, as
                     f"{done.files} files",
                     highlight=False,
                 )
+
+
+def _merge_notices(kept: NoticeArchive, day: int | None, *, as_json: bool) -> None:
+    """Put the notices of each day before the newest one, or of the day that is named, into one file."""
+    for one in kept.days()[:-1] if day is None else (found for found in kept.days() if found == day):
+        done = kept.merge(one)
+        if as_json:
+            print_json({"notices_of": done.day, "rows": done.rows, "merged_files": done.merged_files})
+        elif done.merged_files:
+            stdout.print(f"notices {one}: {done.merged_files} files taken in, {done.rows} rows", highlight=False)

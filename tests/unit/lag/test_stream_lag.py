@@ -159,6 +159,6 @@ def test_the_ledger_prints_its_fields_in_order() -> None:
     assert tuple(line) == LEDGER_FIELDS
     assert line == {
         "survey": "ztf", "night": 20261119, "stage": "ingest", "received": 60, "archived": 59,
-        "filtered": {"streak": 2}, "classified": 50, "loaded": 50, "dead": {"malformed": 1}, "duplicates": 7,
-        "balanced": True,
+        "filtered": {"streak": 2}, "classified": 50, "left_out": {}, "loaded": 50,
+        "dead": {"malformed": 1}, "duplicates": 7, "balanced": True,
     }  # fmt: skip

@@ -14,6 +14,7 @@ from graph.model import AlertTense, AlertType, Ellipse, Messenger, Notice
 from graph.topics import DEAD_LETTERS, NOTICES, OBJECTS
 from ingest import listen
 from ingest.listen import NoticeListener
+from ingest.notices.wire import notice_id
 
 
 class Outbox:
@@ -66,13 +67,17 @@ def parts() -> tuple[NoticeListener, Store, Outbox]:
 
 def test_a_repeated_notice_counts_once(parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     listener, store, outbox = parts
-    monkeypatch.setattr(listen, "parse_notice", lambda payload, topic: notice())
+    monkeypatch.setattr(listen, "parse_notice", lambda payload, topic: notice(notice_id=notice_id(payload)))
     for _ in range(2):
         listener.handle(b"the same", None, "file")
         listener.flush()
     assert listener.outcomes == {"parsed": 1, "repeated": 1}
     assert len(store.notices) == 1
-    assert [(topic, key) for topic, key, *_ in outbox.sent] == [(NOTICES, "Swift:1")] * 2
+    assert [(topic, key) for topic, key, *_ in outbox.sent] == [(NOTICES, "Swift:1")], "told once by one process"
+    again = NoticeListener(store, outbox)
+    again.handle(b"the same", None, "file")
+    again.flush()
+    assert len(outbox.sent) == 2, "another process cannot know that the first one has told it"
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x00", b"<", b"{}", b"[1]", b"Obj\x01", b"<?xml version='1.0'?><a/>"])
