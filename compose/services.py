@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import uvicorn
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Message
 
 from api.app import create_app
-from compose.archive import ArchiveCutouts, archive_root
+from api.news import NewsHub
+from compose.archive import ArchiveCutouts, archive_root, notice_recorder
+from compose.association import AssociationQueue
 from compose.background import NightlyBackground
+from compose.clock import utc_now
 from compose.config import Settings
+from compose.coordination import Coordination
+from compose.heartbeats import HeartbeatReader
+from compose.inbox import Inbox
+from compose.intake import KafkaNoticeIntake
 from compose.lag import StreamLagReader
+from compose.news import KafkaNews
+from compose.notice_topics import UNRECOGNISED_TOPIC, listened_topics
 from compose.stack.jars import jar_paths
-from coordinator.service import Coordinator, CoordinatorReport
+from coordinator.forming import CoordinatorReport
+from coordinator.service import Coordinator
 from graph.alert_store import AlertStore
-from graph.bus import CONSUMER_OPTIONS, consume_batches, ensure_topics
+from graph.bus import CONSUMER_OPTIONS, ensure_topics
 from graph.connection import Connection
 from graph.errors import HeliographError
 from graph.event_store import EventStore
@@ -28,18 +37,12 @@ from graph.reader import GraphReader
 from graph.sender import KafkaSender
 from graph.sky_counts import SkyCounts
 from graph.topics import AVRO_TWINS, NOTICES, OBJECTS, PUBLISHED
+from ingest.heartbeats import HEARTBEAT_TOPICS, HeartbeatWatch
 from ingest.listen import NoticeListener, gcn_consumer, listen_files, listen_kafka
-from ingest.notices.registry import TOPICS
 from ingest.replay import iter_notice_messages
 from ingest.stream import BatchSummary, WorkerPlan, await_stream, open_session, start_stream
 
 logger = logging.getLogger(__name__)
-
-UNRECOGNISED_TOPIC = "heliograph.unrecognised-notices"
-"""Topic to which notices from files go when no GCN topic can be told from their content."""
-
-NOTICE_TOPICS = (r"^gcn\.(classic|notices)\..*", r"^igwn\.gwalert$", f"^{re.escape(UNRECOGNISED_TOPIC)}$")
-"""Patterns of the topics on our own bus that notices come in on; a topic made later is found by its name."""
 
 COORDINATOR_GROUP = "heliograph-coordinator"
 """Consumer group of the coordinator."""
@@ -126,39 +129,115 @@ def run_listen(
     once: bool,
     stop: Stop = never,
 ) -> Counter[str]:
-    """Take notices from ``gcn``, from our own ``kafka`` or from files (``dir``) into the graph."""
-    with prepare(settings) as connection:
-        listener = NoticeListener(EventStore(connection), KafkaSender(settings.kafka))
-        if source == "dir":
-            for path in paths:
-                listen_files(listener, iter_notice_messages(path))
-        else:
-            topics = tuple(TOPICS) if source == "gcn" else NOTICE_TOPICS
-            consumer = gcn_consumer(settings.ingest, settings.kafka, source)
-            listen_kafka(listener, consumer, topics, once=once, on_batch=on_batch, stop=stop)
-        return listener.outcomes
+    """Take notices from ``gcn``, from our own ``kafka`` or from files (``dir``) into the archive and the graph.
+
+    While the graph, Kafka or the archive cannot be reached, the notices stay where they are and it tries again; files
+    are given up.
+
+    Raises
+    ------
+    HeliographError : what failed cannot be mended by trying again, or with ``once`` it failed too often in a row.
+    """
+    outcomes: Counter[str] = Counter()
+    heartbeats = _heartbeat_watch(settings, source, once=once)
+    failures = 0
+
+    def note(so_far: Counter[str]) -> None:
+        nonlocal failures
+        failures = 0
+        on_batch(so_far)
+
+    while not stop():
+        try:
+            with prepare(settings) as connection:
+                store, sender = EventStore(connection), KafkaSender(settings.kafka)
+                listener = NoticeListener(store, sender, notice_recorder(settings), outcomes)
+                if source == "dir":
+                    for path in paths:
+                        listen_files(listener, iter_notice_messages(path))
+                    break
+                topics = listened_topics(source, heartbeats=heartbeats is not None)
+                consumer = gcn_consumer(settings.ingest, settings.kafka, source)
+                listen_kafka(listener, consumer, topics, once=once, on_batch=note, stop=stop, heartbeats=heartbeats)
+                break
+        except HeliographError as error:
+            failures += 1
+            if source == "dir" or not error.retryable or (once and failures >= FAILURES_IN_A_ROW):
+                raise
+            pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
+            logger.warning("%s The notices wait on their topics; next attempt in %g s.", error, pause_s)
+            _pause(pause_s, stop)
+    return outcomes
+
+
+def _heartbeat_watch(settings: Settings, source: str, *, once: bool) -> HeartbeatWatch | None:
+    """Return what watches the heartbeats of a source; they never end, so a run that is to end leaves them out."""
+    if once or source == "dir":
+        return None
+    expected = HEARTBEAT_TOPICS.values() if source == "gcn" else ()
+    return HeartbeatWatch(KafkaSender(settings.kafka), utc_now, settings.ingest.heartbeat_gap_s, expected)
 
 
 def run_coordinate(
     settings: Settings, on_batch: Callable[[CoordinatorReport], None], *, once: bool, stop: Stop = never
 ) -> CoordinatorReport:
-    """Correlate what comes on the internal topics, both ways, and keep the follow-up lists."""
+    """Correlate what comes on the internal topics, both ways, and keep the follow-up lists.
+
+    While the graph or Kafka cannot be reached, the messages keep their places and it tries again.
+
+    Raises
+    ------
+    HeliographError : what failed cannot be mended by trying again, or with ``once`` it failed too often in a row.
+    """
+    failures = 0
+
+    def note(report: CoordinatorReport) -> None:
+        nonlocal failures
+        failures = 0
+        on_batch(report)
+
+    while not stop():
+        try:
+            return _coordinate(settings, note, once=once, stop=stop)
+        except HeliographError as error:
+            failures += 1
+            if once or not error.retryable:
+                raise
+            pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
+            logger.warning("%s The messages wait on their topics; next attempt in %g s.", error, pause_s)
+            _pause(pause_s, stop)
+    return CoordinatorReport()
+
+
+def _coordinate(
+    settings: Settings, on_batch: Callable[[CoordinatorReport], None], *, once: bool, stop: Stop
+) -> CoordinatorReport:
+    """Coordinate until stopped, or until all that lies on the topics is done."""
     with prepare(settings) as connection:
         coordinator = Coordinator(EventStore(connection), KafkaSender(settings.kafka), settings.coordinator)
         nightly = NightlyBackground(settings, EventStore(connection), SkyCounts(connection))
         coordinator.use_background(nightly.current())
         coordinator.load_events()
-        consumer = Consumer({**settings.kafka.client_config(), **CONSUMER_OPTIONS, "group.id": COORDINATOR_GROUP})
-        per_poll = settings.coordinator.poll_messages
-        for batch in consume_batches(consumer, (NOTICES, OBJECTS), per_poll, once=once, stop=stop):
-            for message in batch:
-                coordinator.take(message.topic(), message.key(), message.value())
-            coordinator.work()
+        association = AssociationQueue(connection)
+
+        def beside() -> None:
+            association.work()
             if (background := nightly.refresh()) is not None:
                 coordinator.use_background(background)
-            if batch:
-                on_batch(coordinator.report)
-        coordinator.publish_lists()
+
+        def on_message(message: Message) -> None:
+            if message.topic() == OBJECTS:
+                association.take(message.value() or b"")
+
+        consumer = Consumer({**settings.kafka.client_config(), **CONSUMER_OPTIONS, "group.id": COORDINATOR_GROUP})
+        inbox = Inbox(consumer, (NOTICES, OBJECTS))
+        try:
+            most = settings.coordinator.poll_messages
+            loop = Coordination(coordinator, inbox, beside, on_message, max_messages=most)
+            loop.run(on_batch, once=once, stop=stop)
+            coordinator.publish_lists()
+        finally:
+            inbox.close()
         return coordinator.report
 
 
@@ -166,18 +245,39 @@ def run_serve(settings: Settings, on_ready: Callable[[str], None], stop: Stop = 
     """Serve the API and the page until stopped."""
     with GraphReader.open(settings.graph) as reader:
         watch = StreamLagReader.of(settings, reader)
-        app = create_app(settings.api, reader, watch=watch, cutouts=ArchiveCutouts.of(settings))
+        news = NewsHub(lambda: KafkaNews.open(settings.kafka), settings.api.stream_readers_max)
+        app = create_app(
+            settings.api,
+            reader,
+            watch=watch,
+            cutouts=ArchiveCutouts.of(settings),
+            intake=KafkaNoticeIntake(settings),
+            sources=HeartbeatReader.of(settings),
+            news=news,
+        )
         config = uvicorn.Config(app, host=settings.api.host, port=settings.api.port, log_level="warning")
-        _Server(config, on_ready, stop).run()
+        news.start()
+        try:
+            _Server(config, on_ready, stop, on_stop=news.stop).run()
+        finally:
+            news.stop()
 
 
 class _Server(uvicorn.Server):
     """A uvicorn server that says where it listens, whatever port it was given."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None], stop: Stop) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[str], None], stop: Stop, on_stop: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._stop = stop
+        self._on_stop = on_stop
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """End the streams first: the server waits for every answer to be finished."""
+        self._on_stop()
+        await super().shutdown(sockets)  # type: ignore[arg-type]
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]

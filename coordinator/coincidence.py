@@ -21,6 +21,7 @@ from coordinator.places import Place, distance_terms, place_of
 from coordinator.windows import TimeWindow, event_rate_hz, science_case_of, window_of
 from graph.model import AlertTense, Coincidence, CoincidenceState, Event, EventState, ScienceCase, Survey, Term
 from graph.sky import SKY_SR, ang2pix
+from graph.taxonomy import nearest
 from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ CLASS_RATIOS: Final[Mapping[ScienceCase, Mapping[str, float]]] = {
         "M-dwarf flare": 0.2,
         "microlensing": 0.05,
         "variable star": 0.02,
+        "GRB afterglow": 30.0,
+        "CV": 0.1,
+        "SSO": 0.01,
+        "satellite": 0.01,
+        "artefact": 0.01,
     },
     ScienceCase.GW: {
         "KN": 30.0,
@@ -78,6 +84,11 @@ CLASS_RATIOS: Final[Mapping[ScienceCase, Mapping[str, float]]] = {
         "M-dwarf flare": 0.05,
         "microlensing": 0.02,
         "variable star": 0.02,
+        "GRB afterglow": 5.0,
+        "CV": 0.05,
+        "SSO": 0.01,
+        "satellite": 0.01,
+        "artefact": 0.01,
     },
     ScienceCase.NEUTRINO: {
         "KN": 1.0,
@@ -89,12 +100,19 @@ CLASS_RATIOS: Final[Mapping[ScienceCase, Mapping[str, float]]] = {
         "M-dwarf flare": 0.02,
         "microlensing": 0.02,
         "variable star": 0.02,
+        "GRB afterglow": 1.0,
+        "blazar": 3.0,
+        "CV": 0.02,
+        "SSO": 0.01,
+        "satellite": 0.01,
+        "artefact": 0.01,
     },
 }
 """P(class is answered | true counterpart) / P(class is answered | unrelated new object), by science case and class.
 
 Stated priors, not measurements: a classifier without a class for fast transients calls them supernovae (ratio 1);
-stars and nuclei are kept but must not lead a list. A class that is not named has ratio 1.
+stars and nuclei are kept but must not lead a list. A class has the ratio of its nearest ancestor in `graph.taxonomy`
+that is named, and ratio 1 where none is.
 """
 
 
@@ -362,6 +380,7 @@ def class_ratio(case: ScienceCase, top_class: NDArray[np.object_], class_probabi
     top_class, class_probability : (n,) most probable class and its probability; the rest counts as uninformative.
     """
     ratios = CLASS_RATIOS.get(case, {})
-    named = np.array([ratios.get(name, 1.0) for name in top_class], dtype=np.float64)
+    of_class = {name: ratios.get(nearest(name, ratios), 1.0) for name in set(top_class)}
+    named = np.array([of_class[name] for name in top_class], dtype=np.float64)
     probability = np.clip(np.nan_to_num(class_probability, nan=0.0), 0.0, 1.0)
     return np.asarray(probability * named + (1.0 - probability), dtype=np.float64)

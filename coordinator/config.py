@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coordinator.background import DEFAULT_BACKGROUND, Background
 from coordinator.coincidence import DEFAULT_MAX_CREDIBLE_LEVEL
-from graph.model import Survey
+from coordinator.posterior import PRIORS
+from graph.model import ScienceCase, Survey
 
 
 class CoordinatorSettings(BaseModel):
@@ -45,7 +46,45 @@ class CoordinatorSettings(BaseModel):
     apply_calibration: bool = Field(
         default=False, description="Correct chance probabilities as 'heliograph calibrate' measured them."
     )
+    counterpart_prior_grb: float = Field(
+        default=PRIORS[ScienceCase.GRB].probability,
+        gt=0,
+        lt=1,
+        description="Probability that the afterglow of a gamma-ray burst is seen if its whole "
+        "localization is looked at.",
+    )
+    counterpart_prior_gw: float = Field(
+        default=PRIORS[ScienceCase.GW].probability,
+        gt=0,
+        lt=1,
+        description="Probability that the counterpart of a gravitational wave is seen if its whole "
+        "localization is looked at.",
+    )
+    counterpart_prior_neutrino: float = Field(
+        default=PRIORS[ScienceCase.NEUTRINO].probability,
+        gt=0,
+        lt=1,
+        description="Probability that the source of a neutrino is seen if its whole localization is looked at.",
+    )
+    counterpart_prior_unknown: float = Field(
+        default=PRIORS[ScienceCase.UNKNOWN].probability,
+        gt=0,
+        lt=1,
+        description="Probability that the counterpart of any other event is seen if its whole "
+        "localization is looked at.",
+    )
     poll_messages: int = Field(default=200, ge=1, description="Messages taken from the bus at a time.")
+    coalesce_s: float = Field(
+        default=1.0, ge=0, description="Least time between two states of one event [s]; a retraction does not wait."
+    )
+    notices_per_s: float = Field(
+        default=20.0,
+        gt=0,
+        description="Notices of one mission beyond this rate wait until little else is to be done [1/s].",
+    )
+    notices_burst: float = Field(
+        default=500.0, ge=1, description="Notices of one mission that may come at once before that rate holds."
+    )
     include_tests: bool = Field(
         default=False,
         description="Match events of tests and injections too; their coincidences are stored, never published.",
@@ -58,6 +97,14 @@ class CoordinatorSettings(BaseModel):
     publish_avro: bool = Field(
         default=False, description="Publish joint events, retractions and lists as Avro too, on topics ending in .avro."
     )
+
+    def counterpart_prior(self, case: ScienceCase) -> float:
+        """Return the probability that the counterpart of an event of some case is seen."""
+        return {
+            ScienceCase.GRB: self.counterpart_prior_grb,
+            ScienceCase.GW: self.counterpart_prior_gw,
+            ScienceCase.NEUTRINO: self.counterpart_prior_neutrino,
+        }.get(case, self.counterpart_prior_unknown)
 
     def background(self) -> Background:
         """Return the rates of unrelated new objects."""

@@ -1,9 +1,9 @@
 """Pairs of events kept in memory, in the graph and on the topics; chains of pairs are joint events.
 
 A joint event is a connected component of open pairs: a wave, the burst that two missions saw and the neutrino that
-came with it are one. Its identity is a hash of its members, so it depends neither on the order of arrival nor on a
-counter. Components are followed outwards from the events that changed and from their partners, never over all events.
-Every step may be repeated: a pair is written, published, then marked as published.
+came with it are one (`coordinator.chains`). Components are followed outwards from the events that changed and from
+their partners, never over all events. Every step may be repeated: a pair is written, published, then marked as
+published.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import hashlib
 import logging
 from bisect import bisect_left, insort
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
+from coordinator.chains import MIN_COINCIDENCES, JointEvent, joint_events
 from coordinator.coincidence import is_real
+from coordinator.event_pair_messages import event_pair_body
 from coordinator.event_pairs import WIDEST_DELAY_S, Member, PairKey, find_pair, member_of, pair_key, withdraw_pair
-from graph import codec
-from graph.event_pair_rows import stored_event_pair
-from graph.model import AlertType, Coincidence, CoincidenceState, Event, EventPair
+from coordinator.publish import PairTeller
+from graph.event_pair_rows import joint_event_id, stored_event_pair
+from graph.model import Coincidence, CoincidenceState, Event, EventPair
 from graph.times import SECONDS_PER_DAY
-from graph.topics import JOINT_EVENTS, RETRACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,12 +37,6 @@ logger = logging.getLogger(__name__)
 
 MAX_PARTNERS: Final = 500
 """Events that one event is compared with at most: a day has some hundred, and a flood must not stall the others."""
-
-MAX_COUNTERPARTS: Final = 20
-"""Objects named in a message about a joint event at most: what a telescope can look at in a night."""
-
-MIN_COINCIDENCES: Final = 2
-"""Events of a joint event that an object must coincide with to be named: one alone is told by its coincidence."""
 
 OPEN: Final = CoincidenceState.OPEN
 
@@ -62,129 +57,22 @@ class PairStore(Protocol):
         """Return what is stored of the coincidences with some events, by (object_key, event_key)."""
 
 
-@dataclass(frozen=True, slots=True)
-class JointEvent:
-    """Events linked by open pairs, taken as one occurrence."""
-
-    joint_event_id: str
-    """sha256 of the members' keys, first 16 hex digits."""
-    event_keys: tuple[str, ...]
-    """Sorted; two or more."""
-    joint_far_hz: float
-    """Of its rarest pair [Hz]: chance makes the whole chain no more often."""
-    log_bayes_factor: float
-    """Of the strongest pairs that hold the chain together: pairs that close a ring repeat what the others said."""
-    counterparts: tuple[tuple[str, float], ...] = ()
-    """(object_key, summed log Bayes factor) of objects that coincide with two or more members, strongest first."""
-
-
-def joint_event_id(event_keys: Iterable[str]) -> str:
-    """Return the identity of the joint event of some events, whatever their order."""
-    return hashlib.sha256("\n".join(sorted(event_keys)).encode()).hexdigest()[:16]
-
-
-def joint_events(
-    pairs: Iterable[EventPair], coincidences: Iterable[tuple[str, str, float]] = ()
-) -> tuple[JointEvent, ...]:
-    """Return the joint events that pairs make, in the order of their smallest member.
-
-    Parameters
-    ----------
-    pairs : withdrawn ones are passed over.
-    coincidences : (object_key, event_key, log Bayes factor) of the open coincidences with these events.
-    """
-    ranked = sorted(
-        (pair for pair in pairs if pair.state is OPEN),
-        key=lambda pair: (-pair.log_bayes_factor, pair.first_key, pair.second_key),
-    )
-    root: dict[str, str] = {}
-
-    def find(key: str) -> str:
-        while root.setdefault(key, key) != key:
-            root[key] = root[root[key]]
-            key = root[key]
-        return key
-
-    bonds: list[EventPair] = []
-    for pair in ranked:
-        one, other = find(pair.first_key), find(pair.second_key)
-        if one != other:
-            root[one] = other
-            bonds.append(pair)
-    members: dict[str, list[str]] = defaultdict(list)
-    for key in sorted(root):
-        members[find(key)].append(key)
-    far: dict[str, float] = {}
-    evidence: dict[str, float] = defaultdict(float)
-    for pair in ranked:
-        top = find(pair.first_key)
-        far[top] = min(far.get(top, pair.joint_far_hz), pair.joint_far_hz)
-    for pair in bonds:
-        evidence[find(pair.first_key)] += pair.log_bayes_factor
-    named = _counterparts({key: find(key) for key in root}, coincidences)
-    return tuple(
-        JointEvent(joint_event_id(keys), tuple(keys), far[top], evidence[top], named.get(top, ()))
-        for top, keys in members.items()
-    )
-
-
-def _counterparts(
-    component: Mapping[str, str], coincidences: Iterable[tuple[str, str, float]]
-) -> dict[str, tuple[tuple[str, float], ...]]:
-    """Return the objects of each component that coincide with several of its members, strongest first."""
-    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-    for object_key, event_key, log_bayes_factor in coincidences:
-        if event_key in component:
-            found[component[event_key], object_key][event_key] = log_bayes_factor
-    named: dict[str, list[tuple[str, float]]] = defaultdict(list)
-    for (top, object_key), by_event in found.items():
-        if len(by_event) >= MIN_COINCIDENCES:
-            named[top].append((object_key, sum(by_event[key] for key in sorted(by_event))))
-    return {
-        top: tuple(sorted(objects, key=lambda item: (-item[1], item[0]))[:MAX_COUNTERPARTS])
-        for top, objects in named.items()
-    }
-
-
-def event_pair_body(pair: EventPair, joint: JointEvent | None) -> dict[str, object]:
-    """Return the message about a pair: its fields, the joint event that it is part of, and GCN's names.
-
-    Parameters
-    ----------
-    joint : None for a withdrawn pair, which is part of none.
-    """
-    body = codec.to_json(pair) | {
-        "revision": pair.revision,
-        "mission": "Heliograph",
-        "id": f"{pair.first_key}/{pair.second_key}",
-        "far": pair.joint_far_hz,
-    }
-    if joint is None:
-        return body | {"joint_event": None}
-    return body | {
-        "joint_event": {
-            "joint_event_id": joint.joint_event_id,
-            "event_keys": list(joint.event_keys),
-            "joint_far_hz": joint.joint_far_hz,
-            "log_bayes_factor": joint.log_bayes_factor,
-            "counterparts": [{"object_key": key, "log_bayes_factor": value} for key, value in joint.counterparts],
-        }
-    }
-
-
 class JointEvents:
     """Keeps the pairs of events up to date; every method may be repeated without changing the outcome."""
 
-    def __init__(self, store: PairStore, sender: Sender, *, include_tests: bool = False) -> None:
+    def __init__(
+        self, store: PairStore, sender: Sender, teller: PairTeller | None = None, *, include_tests: bool = False
+    ) -> None:
         self._store = store
         self._sender = sender
+        self._teller = PairTeller(sender) if teller is None else teller
         self._include_tests = include_tests
         self._members: dict[str, Member] = {}
         self._times: list[tuple[float, str]] = []
         self._pairs: dict[PairKey, EventPair] = {}
         self._of_event: dict[str, set[PairKey]] = defaultdict(set)
         self._written: dict[PairKey, EventPair] = {}
-        self._published: dict[PairKey, str] = {}
+        self._published: dict[PairKey, tuple[int, str]] = {}
 
     @property
     def pairs(self) -> Mapping[PairKey, EventPair]:
@@ -197,7 +85,8 @@ class JointEvents:
             self._keep(stored_event_pair(key, stored))
             self._written[key] = self._pairs[key]
             if "published_digest" in stored:
-                self._published[key] = str(stored["published_digest"])
+                # Graphs of older versions do not count the messages.
+                self._published[key] = (int(stored.get("published_number") or 1), str(stored["published_digest"]))
 
     def remember(self, event: Event, region: Region | None) -> None:
         """Make an event a possible partner, or forget it when it can be none any more."""
@@ -301,21 +190,19 @@ class JointEvents:
         digests: dict[PairKey, str] = {}
         for key in wanted:
             pair = self._pairs[key]
-            body = event_pair_body(pair, told.get(key[0]) if pair.state is OPEN else None)
+            joint = told.get(key[0]) if pair.state is OPEN else None
+            body = event_pair_body(pair, joint)
             digest = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-            if self._published.get(key) == digest:
+            before = self._published.get(key)
+            if before is not None and before[1] == digest:
                 continue
-            kind = AlertType.UPDATE if key in self._published else AlertType.INITIAL
-            kind = kind if pair.state is OPEN else AlertType.RETRACTION
-            message = orjson.dumps(body | {"alert_type": kind.value}, option=orjson.OPT_SORT_KEYS)
-            self._sender.send(JOINT_EVENTS, pair.first_key, message)
-            if pair.state is not OPEN:
-                self._sender.send(RETRACTIONS, pair.first_key, message)
+            self._teller.send(pair, joint, self._known(key, formed), digest, before)
             digests[key] = digest
         if digests:
             self._sender.flush()
             self._store.mark_event_pairs_published(digests)
-            self._published |= digests
+            for key, digest in digests.items():
+                self._published[key] = (self._published.get(key, (0, ""))[0] + 1, digest)
 
     def _told(self, keys: Sequence[PairKey]) -> dict[str, JointEvent]:
         """Return the joint event of each member of some open pairs, with its counterparts as the graph has them."""
@@ -331,7 +218,10 @@ class JointEvents:
 
     def _is_real(self, key: PairKey, formed: Mapping[str, Event]) -> bool:
         """Return whether a pair is about the sky; both its events are or neither is."""
-        known = [
+        return all(is_real(event) for event in self._known(key, formed))
+
+    def _known(self, key: PairKey, formed: Mapping[str, Event]) -> list[Event]:
+        """Return the events of a pair as they are now; one that stands no more is known while it is formed anew."""
+        return [
             formed.get(name) or self._members[name].event for name in key if name in formed or name in self._members
         ]
-        return all(is_real(event) for event in known)

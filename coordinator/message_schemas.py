@@ -154,6 +154,15 @@ _PAIR_HEAD: Final[Schema] = {
 _PAIR_OPTIONAL: Final = ("alert_datetime", "previous_ivorn", "ref_type", "trigger_time")
 
 
+_ASSOCIATION: Final[Schema] = {
+    "association_probability": _number(
+        "Probability that the object is the event's counterpart, given all candidates known then.", **_PROBABILITY
+    ),
+    "no_counterpart_probability": _number("Probability that none of the candidates is.", **_PROBABILITY),
+    "counterpart_prior": _number("Probability, before any look, that one of them would be.", **_PROBABILITY),
+}
+
+
 def _message(name: str, title: str, properties: Schema, optional: tuple[str, ...]) -> Schema:
     record = _record({"$schema": {"const": name, "type": "string"}, **properties}, title, optional)
     return {"$schema": DIALECT, "$id": name, "title": title, **record}
@@ -176,10 +185,11 @@ JOINT_EVENT: Final = _message(
         "p_chance": _number("Probability of an unrelated new object at least as central.", **_PROBABILITY),
         "joint_far_hz": _number("The same as far [Hz].", minimum=0),
         "log_bayes_factor": _number("ln of signal over chance, the sum of the terms."),
+        **_ASSOCIATION,
         "terms": _list(_TERM, "The evidence, addend by addend."),
         "state": _one_of([s.value for s in CoincidenceState], "State of the pair."),
     },
-    (*_PAIR_OPTIONAL, *_POSITION, "observation_start", "p_astro", "classification"),
+    (*_PAIR_OPTIONAL, *_POSITION, *_ASSOCIATION, "observation_start", "p_astro", "classification"),
 )
 """Messages on ``heliograph.joint-events``."""
 
@@ -254,13 +264,40 @@ _MEMBERSHIP: Final = _record(
     "The joint event that the pair is part of; null for a withdrawn pair.",
 )
 
+_MEMBER: Final = _record(
+    {
+        "event_key": _text("The event: mission:identifier."),
+        **_EVENT["properties"],
+        **{name: shape for name, shape in _INPUTS["properties"].items() if name != "classifiers"},
+    },
+    "An event of the pair as it stands, with the revision and the notices behind it.",
+)
+
+_EVENT_PAIR_OPTIONAL: Final = (
+    "alert_tense",
+    "alert_datetime",
+    "previous_ivorn",
+    "reason",
+    "ref_type",
+    "trigger_time",
+)
+
 EVENT_PAIR: Final = _message(
     codec.SCHEMAS[EventPair],
     "Two events that one source may have made, whenever it changes",
     {
+        **_REPORT,
         "alert_type": _one_of(["initial", "update", "retraction"], "Opened, changed or withdrawn."),
-        "mission": _text("Who reports."),
+        "alert_datetime": _time("Time of the newest notice behind the message"),
         "id": _text("The pair: first_key/second_key."),
+        "ivorn": _text("Identity of this message, also of its VOEvent."),
+        "previous_ivorn": _text("Identity of the message that this one follows; left out in the first."),
+        "reason": _text("Why the pair was withdrawn, in one sentence."),
+        "ref_type": _text("Kind of the first event: GRB, GW or neutrino."),
+        "ref_instrument": _text("Mission that announced the first event."),
+        "ref_ID": _text("That mission's identifier of the first event."),
+        "trigger_time": _time("Time of the first event"),
+        "events": _list(_MEMBER, "First and second event; one that is no longer known is left out."),
         "far": _number("The same as joint_far_hz [Hz].", minimum=0),
         "first_key": _text("First event, mission:identifier: gravitational wave, light, neutrino."),
         "second_key": _text("Second event."),
@@ -276,7 +313,7 @@ EVENT_PAIR: Final = _message(
         "joint_event_id": _maybe(_text("The joint event that the pair is part of; null once withdrawn.")),
         "joint_event": _maybe(_MEMBERSHIP),
     },
-    (),
+    _EVENT_PAIR_OPTIONAL,
 )
 """Messages of pairs of events, on ``heliograph.joint-events`` and ``heliograph.retractions``."""
 

@@ -18,13 +18,23 @@ import orjson
 
 from coordinator.windows import science_case_of
 from graph import codec
-from graph.model import AlertType, Coincidence, CoincidenceState, Event, EventState, FollowUpList, ScienceCase, Term
+from graph.model import (
+    AlertType,
+    Coincidence,
+    CoincidenceState,
+    Event,
+    EventState,
+    FollowUpList,
+    ScienceCase,
+    Term,
+)
 from graph.times import format_utc, mjd_tai_to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from coordinator.posterior import Association
     from graph.model import Notice, Target
 
 JOINT_EVENT_SCHEMA: Final = "heliograph/joint-event/1"
@@ -94,6 +104,13 @@ class Announcement:
     """Identity of this message."""
     previous_ivorn: str | None
     """Identity of the message that this one follows; None for the first."""
+    association: Association | None = None
+    """What all candidates of the event are worth together, None where that was not worked out."""
+
+    @property
+    def association_probability(self) -> float | None:
+        """Probability that the object is the event's counterpart [1]; None for a withdrawn pair."""
+        return None if self.association is None else self.association.probability(self.pair)
 
     @property
     def alert_type(self) -> AlertType:
@@ -152,6 +169,11 @@ def joint_event(news: Announcement) -> dict[str, object]:
     body = {**_pair_fields(pair), **_head(news), "$schema": JOINT_EVENT_SCHEMA, "far": pair.joint_far_hz}
     if event.p_astro is not None:
         body["p_astro"] = event.p_astro
+    if news.association is not None:
+        body["no_counterpart_probability"] = news.association.no_counterpart_probability
+        body["counterpart_prior"] = news.association.counterpart_prior
+    if news.association_probability is not None:
+        body["association_probability"] = news.association_probability
     if news.found is not None:
         body |= _position(news.found.ra_deg, news.found.dec_deg)
     if news.first_seen is not None:
@@ -226,7 +248,7 @@ def _head(news: Announcement) -> dict[str, object]:
         "ivorn": news.ivorn,
         "ref_instrument": event.mission,
         "ref_ID": event.event_id,
-        "event": _event(event),
+        "event": event_fields(event),
         "inputs": {
             "event_revision": event.revision,
             "notice_ids": list(event.notice_ids),
@@ -246,7 +268,7 @@ def _head(news: Announcement) -> dict[str, object]:
     return head | {name: value for name, value in optional.items() if value is not None}
 
 
-def _event(event: Event) -> dict[str, object]:
+def event_fields(event: Event) -> dict[str, object]:
     """Return the event as it stands, without its localization, which may have a megabyte."""
     return {
         "mission": event.mission,

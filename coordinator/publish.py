@@ -7,21 +7,25 @@ with the same arguments after a failure. The message is then the same message, b
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from coordinator import messages
 from coordinator.avro_twin import to_avro
+from coordinator.event_pair_messages import PairAnnouncement, event_pair, event_pair_ivorn
 from coordinator.messages import Announcement, NoticeFacts, ObjectFacts
-from coordinator.voevent import voevent
+from coordinator.voevent import event_pair_voevent, voevent
 from graph.model import CoincidenceState
 from graph.topics import JOINT_EVENTS, RETRACTIONS, VOEVENT, avro_topic, list_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from coordinator.chains import JointEvent
     from coordinator.config import CoordinatorSettings
+    from coordinator.posterior import Association
     from graph.event_store import EventStore
-    from graph.model import Coincidence, Event, FollowUpList, Notice
+    from graph.model import Coincidence, Event, EventPair, FollowUpList, Notice
     from graph.sender import Sender
 
 NO_NOTICES = NoticeFacts(ivorn=None, newest_time=None)
@@ -29,6 +33,61 @@ NO_NOTICES = NoticeFacts(ivorn=None, newest_time=None)
 
 PairKey = tuple[str, str]
 """(object_key, event_key)."""
+
+
+DEFAULT_AUTHORITY = "heliograph"
+"""Authority of our IVORNs where nobody names one."""
+
+
+class PairTeller:
+    """Makes and sends the messages about pairs of events; it neither flushes nor marks."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        facts: Callable[[str], NoticeFacts] = lambda _: NO_NOTICES,
+        *,
+        authority: str = DEFAULT_AUTHORITY,
+        with_avro: bool = False,
+    ) -> None:
+        self._sender = sender
+        self._facts = facts
+        self._authority = authority
+        self._with_avro = with_avro
+
+    def send(
+        self,
+        pair: EventPair,
+        joint: JointEvent | None,
+        events: Sequence[Event],
+        digest: str,
+        before: tuple[int, str] | None,
+    ) -> None:
+        """Send a state of a pair in all its forms.
+
+        Parameters
+        ----------
+        joint : the joint event that it is part of; None for a withdrawn pair.
+        events : those of the two that are known, in the order of the pair.
+        digest : of what is said about the pair.
+        before : number and digest of the message on it that was sent last; None for the first.
+        """
+        number = 1 if before is None else before[0] + 1
+        news = PairAnnouncement(
+            pair=pair,
+            joint=joint,
+            events=tuple((event, self._facts(event.event_key)) for event in events),
+            number=number,
+            ivorn=event_pair_ivorn(self._authority, pair, number, digest),
+            previous_ivorn=None if before is None else event_pair_ivorn(self._authority, pair, *before),
+        )
+        body = event_pair(news)
+        topics = (JOINT_EVENTS,) if pair.state is CoincidenceState.OPEN else (JOINT_EVENTS, RETRACTIONS)
+        for topic in topics:
+            self._sender.send(topic, pair.first_key, messages.to_bytes(body))
+            if self._with_avro:
+                self._sender.send(avro_topic(topic), pair.first_key, to_avro(body))
+        self._sender.send(VOEVENT, pair.first_key, event_pair_voevent(news, self._authority))
 
 
 class Publisher:
@@ -45,11 +104,20 @@ class Publisher:
         """Keep what messages say of an event's notices, until they are told anew."""
         self._facts[event.event_key] = messages.notice_facts(notices, event.localization_notice_id)
 
+    def facts_of(self, event_key: str) -> NoticeFacts:
+        """Return what is remembered of an event's notices."""
+        return self._facts.get(event_key, NO_NOTICES)
+
+    def teller(self) -> PairTeller:
+        """Return what tells of pairs of events in the same way, with the same notices."""
+        return PairTeller(self._sender, self.facts_of, authority=self._authority, with_avro=self._with_avro)
+
     def send_pairs(
         self,
         due: Mapping[PairKey, tuple[Coincidence, str]],
         stored: Mapping[PairKey, Mapping[str, Any]],
         events: Mapping[str, Event],
+        associations: Mapping[str, Association] = MappingProxyType({}),
     ) -> None:
         """Send the states of pairs.
 
@@ -58,6 +126,7 @@ class Publisher:
         due : each pair that is to be told, with the digest of its state.
         stored : properties that the pairs had in the graph before; what was published last is among them.
         events : the events of the pairs, by key.
+        associations : what the candidates of each event are worth together, by its key.
         """
         found = self._objects(sorted({object_key for object_key, _ in due}))
         for key, (pair, digest) in due.items():
@@ -66,13 +135,14 @@ class Publisher:
             news = Announcement(
                 pair=pair,
                 event=events[pair.event_key],
-                notices=self._facts.get(pair.event_key, NO_NOTICES),
+                notices=self.facts_of(pair.event_key),
                 found=found.get(key[0]),
                 number=number + 1,
                 ivorn=messages.pair_ivorn(self._authority, pair, number + 1, digest),
                 previous_ivorn=messages.pair_ivorn(self._authority, pair, number, before["published_digest"])
                 if number
                 else None,
+                association=associations.get(pair.event_key),
             )
             self._send(JOINT_EVENTS, pair.event_key, messages.joint_event(news))
             if pair.state is CoincidenceState.WITHDRAWN:

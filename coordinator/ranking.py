@@ -14,6 +14,7 @@ import orjson
 
 from graph.codec import to_json
 from graph.model import CoincidenceState, FollowUpList, ScienceCase, Target, Term
+from graph.taxonomy import lineage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 EVENT_CASES: Final = frozenset({ScienceCase.GRB, ScienceCase.GW, ScienceCase.NEUTRINO})
 """Cases whose lists are made of coincidences; the others are made of objects alone."""
 
-SUPERNOVA_CLASSES: Final = frozenset({"SN", "SN Ia", "SN CC"})
-"""Classes that the supernova list takes."""
+SUPERNOVA: Final = "SN"
+"""Class in `graph.taxonomy` whose kinds the supernova list takes."""
 
 SPECTROSCOPY_LIMIT_MAG: Final = 19.0
 """Magnitude at which the brightness term is 0 [AB mag]: a 2 m telescope classifies a supernova there in an hour, and
@@ -114,7 +115,7 @@ def _supernovae(objects: ObjectColumns, now_mjd_tai: float) -> list[_Scored]:
     scored: list[_Scored] = []
     for row in range(len(objects)):
         top_class, probability = str(objects.top_class[row]), float(objects.class_probability[row])
-        if top_class not in SUPERNOVA_CLASSES or not math.isfinite(probability) or not _listable(objects, row):
+        if SUPERNOVA not in lineage(top_class) or not math.isfinite(probability) or not _listable(objects, row):
             continue
         likely = min(max(probability, SMALLEST_MARGIN), 1.0 - SMALLEST_MARGIN)
         kind = Term(

@@ -1,9 +1,10 @@
 """The coordinator at work: what is new is matched with what is open, both ways, and the lists follow.
 
 The story of a notice: its event is formed anew from all its notices, its region built, the objects of its window
-fetched from the graph and matched; what no longer holds is withdrawn. The story of a detection: its object, as the
-graph now has it, is matched with every open event. Either way a pair is written first, then published, then marked as
-published; a restart in between repeats a step and changes nothing.
+fetched from the graph and matched, slice by slice; what no longer holds is withdrawn. The story of a detection: its
+object, as the graph now has it, is matched with every open event. Either way a pair is written first, then published,
+then marked as published; a restart in between repeats a step and changes nothing. Which slice of which work comes next
+is up to `coordinator.agenda`.
 """
 
 from __future__ import annotations
@@ -11,56 +12,50 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
 import orjson
 
+from coordinator.agenda import Agenda
 from coordinator.background import Background
-from coordinator.coincidence import OpenEvent, find_coincidences, is_real, level_searched, match_batch, supersede
+from coordinator.candidates import Associations
+from coordinator.coincidence import OpenEvent, find_coincidences, is_real, match_batch, withdraw
 from coordinator.config import CoordinatorSettings
+from coordinator.forming import CoordinatorReport, Forming
 from coordinator.joint_events import JointEvents
 from coordinator.lifecycle import event_from_notices, notice_order
+from coordinator.lists import ListKeeper
+from coordinator.posterior import Association
+from coordinator.priority import Place, Steps, headline_of
 from coordinator.publish import Publisher
-from coordinator.ranking import EVENT_CASES, SUPERNOVA_CLASSES, UNKNOWN_MAX_PROBABILITY, make_list, rank_targets
-from coordinator.windows import science_case_of, window_of
-from graph.errors import MalformedPacketError
+from coordinator.search import objects_near
+from coordinator.windows import science_case_of
+from graph.errors import HeliographError, MalformedPacketError
 from graph.event_store import EventStore, StoredPairs, pair_properties, stored_coincidence
-from graph.model import Coincidence, CoincidenceState, Event, EventState, Notice, ScienceCase, Target
-from graph.objects import ObjectColumns
+from graph.model import Coincidence, CoincidenceState, Event, EventState, Notice, ScienceCase
 from graph.regions import Region, region_of
 from graph.sender import Sender
-from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
 from graph.topics import DEAD_LETTERS, NOTICES, OBJECTS
 
 logger = logging.getLogger(__name__)
 
-MAX_INDEX_RANGES = 256
-"""HEALPix ranges asked of the graph for one region: more make the index look-ups cost more than they spare."""
-
-FEW_OBJECTS = 2000
-"""Objects in a time window below which all of them are taken: matching them is faster than making pixel ranges."""
-
-MAX_OBJECTS = 5_000_000
-"""Objects that one event is matched with at most: what fits into 2 GB of columns."""
-
 EVENTS_AT_A_TIME = 200
-"""Events formed in one round of statements; bounds its memory where each has a sky map of a megabyte."""
+"""Events read in one round of statements; bounds its memory where each has a sky map of a megabyte."""
 
-SMALL_SKY_DEG2 = 500.0
-"""Regions larger than this are searched by time alone: the pixel index would return a good part of the sky [deg2]."""
+OBJECTS_AT_A_TIME = 500
+"""New objects matched with all open events in one slice: a tenth of a second where each is in some wide maps."""
 
+OBJECTS_WAITING = 100_000
+"""New objects that wait at most before no more messages about any are read: some 20 MB."""
 
-@dataclass(slots=True)
-class CoordinatorReport:
-    """What the coordinator did since it started."""
+PAIRS_AT_A_TIME = 200
+"""Pairs withdrawn or published in one slice: a quarter of a second with their VOEvents."""
 
-    events_formed: int = 0
-    objects_matched: int = 0
-    pairs_written: int = 0
-    pairs_published: int = 0
-    lists_published: int = 0
+MOST_HELD = 50_000
+"""Pairs of an event that are held until all of them are known, so that each is told with its association probability;
+beyond it, where no single one is likely, they are told before: some 100 MB."""
 
 
 class Coordinator:
@@ -76,16 +71,24 @@ class Coordinator:
         self._store = store
         self._sender = sender
         self._publisher = Publisher(store, sender, settings)
-        self._joint_events = JointEvents(store, sender, include_tests=settings.include_tests)
+        self._joint_events = JointEvents(store, sender, self._publisher.teller(), include_tests=settings.include_tests)
+        self._associations = Associations(store, settings)
         self._settings = settings
         self._background = settings.background()
-        self._clock = clock
         self._open: dict[str, OpenEvent] = {}
-        self._new_notices: dict[str, None] = {}
+        self._agenda = Agenda(self, settings, clock)
+        self._prepared: dict[str, tuple[Event, tuple[Notice, ...]]] = {}
+        self._forming: dict[str, Forming] = {}
         self._new_objects: dict[str, None] = {}
-        self._lists_stale = True
-        self._lists_looked_at = -float("inf")
-        self.report = CoordinatorReport()
+        self._lists = ListKeeper(store, sender, self._publisher, settings, clock)
+        self._report = CoordinatorReport()
+
+    @property
+    def report(self) -> CoordinatorReport:
+        """What was done so far."""
+        self._report.notices_repeated, self._report.notices_delayed = self._agenda.repeated, self._agenda.delayed
+        self._report.lists_published = self._lists.published
+        return self._report
 
     def use_background(self, background: Background) -> None:
         """Work out chance from this background from now on."""
@@ -95,18 +98,36 @@ class Coordinator:
         """Read the open events and their pairs from the graph; to be called once, before the first message."""
         self._joint_events.load()
         for event_keys in batched(self._store.event_keys(), EVENTS_AT_A_TIME):
-            for notices in self._store.notices_of(event_keys).values():
-                event = event_from_notices(notices)
+            told = [(event_from_notices(notices), notices) for notices in self._store.notices_of(event_keys).values()]
+            # A notice may have been stored and its event not yet formed: objects may match it all the same.
+            self._store.write_events([(event, science_case_of(event), _located(notices)) for event, notices in told])
+            for event, notices in told:
                 self._publisher.remember(event, notices)
                 region = self._region(event)
                 self._keep_open(event, region)
                 self._joint_events.remember(event, region)
 
-    def take(self, topic: str, key: bytes | None, value: bytes) -> None:
-        """Note what a message from the internal topics is about; the work is done by `work`."""
+    def take(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        place: Place | None = None,
+        received: datetime | None = None,
+    ) -> None:
+        """Note what a message from the internal topics is about; the work is done by `step`.
+
+        Parameters
+        ----------
+        place : of the message, to be told by `finished` once all that it asks for is done.
+        received : when it was sent, UTC.
+        """
         if topic == NOTICES and key is not None:
-            self._new_notices[key.decode()] = None
-        elif topic == OBJECTS:
+            event_key = key.decode(errors="replace")
+            self._prepared.pop(event_key, None)
+            self._agenda.note_notice(event_key, headline_of(value), place, received)
+            return
+        if topic == OBJECTS:
             try:
                 body = orjson.loads(value)
                 self._new_objects |= dict.fromkeys(f"{body['survey']}:{name}" for name in body["object_id"])
@@ -114,52 +135,163 @@ class Coordinator:
                 reason = {"stage": "coordinate", "reason": MalformedPacketError.reason, "message": str(error)}
                 self._sender.send(DEAD_LETTERS, None, value, reason)
                 self._sender.flush()
+            else:
+                self._agenda.note_objects(place)
+                return
+        self._agenda.note_nothing(place)
+
+    def step(self, *, rest: bool = True) -> None:
+        """Do one slice of what is most urgent.
+
+        Parameters
+        ----------
+        rest : False does also what should rest first.
+
+        Raises
+        ------
+        HeliographError : the slice failed; its work will be begun again.
+        """
+        if self._lists.is_due():
+            self._agenda.note_lists()
+        try:
+            self._agenda.step(rest=rest)
+        except HeliographError:
+            self._report.failures += 1
+            raise
 
     def work(self) -> None:
-        """Match everything noted so far; look at the lists when it is time."""
-        events, self._new_notices = self._new_notices, {}
-        for event_keys in batched(events, EVENTS_AT_A_TIME):
-            self.form_events(event_keys)
-        objects, self._new_objects = self._new_objects, {}
-        if objects:
-            self.match_objects(list(objects))
-        if self._lists_stale and self._clock() - self._lists_looked_at >= self._settings.list_interval_s:
-            self.publish_lists()
+        """Do all that was noted so far."""
+        while not self._agenda.is_empty:
+            self.step(rest=False)
+
+    def wait_s(self) -> float:
+        """Return the time until there is something to do [s]; infinite where nothing waits."""
+        return self._agenda.wait_s()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be done, not even later."""
+        return self._agenda.is_empty
+
+    def full_topics(self) -> frozenset[str]:
+        """Return the topics of which no more messages should be read for now."""
+        objects = {OBJECTS} if len(self._new_objects) >= OBJECTS_WAITING else set()
+        return frozenset({NOTICES, OBJECTS} if self._agenda.is_full else objects)
+
+    def finished(self) -> list[Place]:
+        """Return the places of messages behind which all work was finished since the last call."""
+        return self._agenda.finished()
 
     def form_events(self, event_keys: Sequence[str]) -> None:
-        """Form events from their notices and match each with the objects of its window."""
-        told = self._store.notices_of(event_keys)
-        events = {key: event_from_notices(notices) for key, notices in told.items()}
-        self._store.write_events(
-            [(event, science_case_of(event), _located(told[key])) for key, event in events.items()]
-        )
-        stored = self._store.coincidences_of(list(events))
-        previous: dict[str, list[Coincidence]] = {key: [] for key in events}
-        for pair_key, state in stored.items():
-            previous[pair_key[1]].append(stored_coincidence(pair_key, state))
-        pairs: list[Coincidence] = []
-        regions: dict[str, Region | None] = {}
-        for key, event in events.items():
-            self._publisher.remember(event, told[key])
-            region = regions[key] = self._region(event)
-            self._keep_open(event, region)
-            pairs += supersede(previous[key], self._match_event(event, region), event.revision)
-        self._settle(pairs, stored, events)
-        self._joint_events.form([(event, regions[key]) for key, event in events.items()])
-        self.report.events_formed += len(events)
+        """Form events from their notices and match each with the objects of its window, at once."""
+        for event_key in event_keys:
+            for _ in self.form(event_key):
+                pass
 
-    def _match_event(self, event: Event, region: Region | None) -> tuple[Coincidence, ...]:
-        """Return the coincidences of an event with the objects of its window."""
-        if region is None or event.trigger_time is None:
-            return ()
-        return find_coincidences(
-            event,
-            region,
-            self._objects_near(event, region, event.trigger_time),
-            self._background,
-            max_credible_level=self._settings.max_credible_level,
-            include_tests=self._settings.include_tests,
-        )
+    def form(self, event_key: str) -> Steps:
+        """Form an event from its notices and match it with the objects of its window, slice by slice."""
+        event, notices = self._prepare(event_key)
+        if event is None:
+            return
+        self._publisher.remember(event, notices)
+        region = self._region(event)
+        self._keep_open(event, region)
+        forming = self._forming[event_key] = Forming(event)
+        try:
+            if event_key in self._open and region is not None:
+                yield from self._search(forming, region)
+            yield from self._withdraw_others(forming)
+            if event_key not in self._open:
+                # What ends an event is told of its pairs with other events before its objects, which may be many.
+                self._joint_events.form([(event, region)])
+            yield from self._publish_held(forming)
+            self._joint_events.form([(event, region)])
+        finally:
+            del self._forming[event_key]
+        self._report.events_formed += 1
+        self._agenda.note_settled(event_key, frozenset(notice.notice_id for notice in notices))
+
+    def _prepare(self, event_key: str) -> tuple[Event | None, tuple[Notice, ...]]:
+        """Return an event as its notices now tell it, once the graph has it; others are prepared with it."""
+        if event_key not in self._prepared:
+            told = self._store.notices_of(self._agenda.together_with(event_key))
+            self._prepared |= {key: (event_from_notices(notices), notices) for key, notices in told.items()}
+            self._store.write_events(
+                [
+                    (event, science_case_of(event), _located(notices))
+                    for event, notices in (self._prepared[key] for key in told)
+                ]
+            )
+        return self._prepared.pop(event_key, (None, ()))
+
+    def _search(self, forming: Forming, region: Region) -> Steps:
+        """Find the coincidences of an event and write them."""
+        event = forming.event
+        for number, objects in enumerate(objects_near(self._store, event, region, self._settings.max_credible_level)):
+            if number == 1:
+                # A wide map takes its time: a burst that belongs to it is told before its objects.
+                self._joint_events.form([(event, region)])
+            found = find_coincidences(
+                event,
+                region,
+                objects,
+                self._background,
+                max_credible_level=self._settings.max_credible_level,
+                include_tests=self._settings.include_tests,
+            )
+            if found:
+                self._hold(forming, found, self._stored(event.event_key, [_key(pair)[0] for pair in found]))
+            yield
+            if len(forming.due) > MOST_HELD:
+                yield from self._publish_held(forming)
+
+    def _withdraw_others(self, forming: Forming) -> Steps:
+        """Withdraw the pairs of an event that are stored and were not found again."""
+        event = forming.event
+        for keys in batched(self._store.unsettled_objects_of(event.event_key), PAIRS_AT_A_TIME):
+            stored = self._stored(event.event_key, [key for key in keys if key not in forming.handled])
+            if stored:
+                lapsed = withdraw([stored_coincidence(key, pair) for key, pair in stored.items()], event.revision)
+                self._hold(forming, lapsed, stored)
+                yield
+        if any(pair.state is CoincidenceState.WITHDRAWN for pair, _ in forming.due.values()):
+            self._agenda.note_withdrawal(science_case_of(event))
+
+    def _hold(self, forming: Forming, pairs: Sequence[Coincidence], stored: StoredPairs) -> None:
+        """Write pairs of an event that is being formed and keep those that are to be published."""
+        due, _ = self._write(pairs, stored, {forming.event.event_key: forming.event})
+        forming.handled |= {_key(pair)[0] for pair in pairs}
+        forming.due |= due
+        forming.stored |= {key: stored[key] for key in due if key in stored}
+
+    def _publish_held(self, forming: Forming) -> Steps:
+        """Publish the pairs of an event that are held."""
+        event_key = forming.event.event_key
+        while forming.due:
+            due = dict(islice(forming.due.items(), PAIRS_AT_A_TIME))
+            open_pairs = [pair for pair, _ in due.values()]
+            associations = self._associations.settle(open_pairs, self._open, self._background)
+            self._publish(due, forming.stored, {event_key: forming.event}, associations)
+            for key in due:
+                del forming.due[key]
+                forming.stored.pop(key, None)
+            yield
+
+    def _stored(self, event_key: str, object_keys: Sequence[str]) -> StoredPairs:
+        """Return what is stored of the pairs of an event with some objects."""
+        pairs = self._store.coincidences_of_objects(object_keys) if object_keys else {}
+        return {key: pair for key, pair in pairs.items() if key[1] == event_key}
+
+    def match(self) -> Steps:
+        """Match the objects that were noted with every open event, slice by slice."""
+        keys, self._new_objects = list(self._new_objects), {}
+        for start in range(0, len(keys), OBJECTS_AT_A_TIME):
+            try:
+                self.match_objects(keys[start : start + OBJECTS_AT_A_TIME])
+            except HeliographError:
+                self._new_objects = dict.fromkeys(keys[start:]) | self._new_objects
+                raise
+            yield
 
     def match_objects(self, object_keys: list[str]) -> None:
         """Match objects, as the graph has them, with every open event."""
@@ -179,61 +311,66 @@ class Coordinator:
             if key not in standing and key[1] in self._open and pair["state"] == CoincidenceState.OPEN.value
         ]
         self._settle((*found, *lapsed), stored, {key: entry.event for key, entry in self._open.items()})
+        for pair in (*found, *lapsed):
+            if (forming := self._forming.get(pair.event_key)) is not None:
+                # This is newer than what its event found a slice ago.
+                forming.handled.add(_key(pair)[0])
+                forming.due.pop(_key(pair), None)
         self._joint_events.match((*found, *lapsed))
-        self.report.objects_matched += len(objects)
-        self._lists_stale = True
+        self._report.objects_matched += len(objects)
+        self._lists.is_stale = True
 
     def publish_lists(self) -> None:
         """Rank the targets of every science case and publish the lists whose content has changed."""
-        now_mjd_tai = self._store.newest_midpoint_mjd_tai()
-        for case in ScienceCase:
-            targets = self._targets(case, now_mjd_tai)
-            version, list_id, published_id = self._store.current_list(case)
-            follow_up = make_list(case, version, targets)
-            if version == 0 and not targets:
-                continue
-            if follow_up.list_id != list_id:
-                follow_up = replace(follow_up, version=version + 1)
-                self._store.write_list(follow_up)
-            elif published_id == list_id:
-                continue
-            self._publisher.send_list(follow_up)
-            self._sender.flush()
-            self._store.mark_list_published(follow_up)
-            self.report.lists_published += 1
-        self._lists_stale = False
-        self._lists_looked_at = self._clock()
+        for _ in self.rank(tuple(ScienceCase)):
+            pass
 
-    def _targets(self, case: ScienceCase, now_mjd_tai: float) -> tuple[Target, ...]:
-        pairs: Iterable[Coincidence] = ()
-        since = now_mjd_tai - self._settings.list_window_d
-        if case in EVENT_CASES:
-            pairs, objects = self._store.open_coincidences(case)
-        elif case is ScienceCase.SUPERNOVA:
-            objects = self._store.young_objects(since, sorted(SUPERNOVA_CLASSES), 1.0)
-        else:
-            objects = self._store.young_objects(since, None, UNKNOWN_MAX_PROBABILITY)
-        return rank_targets(case, objects, pairs, now_mjd_tai=now_mjd_tai, limit=self._settings.list_length)
+    def rank(self, cases: Iterable[ScienceCase]) -> Steps:
+        """Rank the targets of some science cases, each in a slice, and publish lists whose content has changed."""
+        return self._lists.rank(cases)
 
-    def _settle(self, pairs: Iterable[Coincidence], stored: StoredPairs, events: dict[str, Event]) -> None:
+    def _settle(self, pairs: Sequence[Coincidence], stored: StoredPairs, events: dict[str, Event]) -> None:
         """Write pairs that differ from what is stored, publish those that differ from what was published."""
+        due, associations = self._write(pairs, stored, events)
+        self._publish(due, stored, events, associations)
+
+    def _write(
+        self, pairs: Sequence[Coincidence], stored: StoredPairs, events: dict[str, Event]
+    ) -> tuple[dict[tuple[str, str], tuple[Coincidence, str]], dict[str, Association]]:
+        """Write pairs that differ from what is stored.
+
+        Returns
+        -------
+        Those that differ from what was published, with their digests; what the candidates of each event are worth.
+        """
         digests = {_key(pair): str(pair_properties(pair)["digest"]) for pair in pairs}
         known = [pair for pair in pairs if pair.state is CoincidenceState.OPEN or _key(pair) in stored]
         changed = [pair for pair in known if stored.get(_key(pair), {}).get("digest") != digests[_key(pair)]]
         self._store.write_coincidences(changed)
-        due = [
-            pair
+        associations = self._associations.settle(known, self._open, self._background)
+        self._lists.is_stale |= bool(changed)
+        self._report.pairs_written += len(changed)
+        due = {
+            _key(pair): (pair, digests[_key(pair)])
             for pair in known
             if stored.get(_key(pair), {}).get("published_digest") != digests[_key(pair)]
             and is_real(events[pair.event_key])
-        ]
+        }
+        return due, associations
+
+    def _publish(
+        self,
+        due: dict[tuple[str, str], tuple[Coincidence, str]],
+        stored: StoredPairs,
+        events: dict[str, Event],
+        associations: dict[str, Association],
+    ) -> None:
+        """Publish pairs, then mark them as published."""
         if due:
-            self._publisher.send_pairs({_key(pair): (pair, digests[_key(pair)]) for pair in due}, stored, events)
+            self._publisher.send_pairs(due, stored, events, associations)
             self._sender.flush()
-            self._store.mark_published({_key(pair): digests[_key(pair)] for pair in due})
-        self._lists_stale |= bool(changed)
-        self.report.pairs_written += len(changed)
-        self.report.pairs_published += len(due)
+            self._store.mark_published({key: digest for key, (_, digest) in due.items()})
+        self._report.pairs_published += len(due)
 
     def _region(self, event: Event) -> Region | None:
         return None if event.localization is None else region_of(event.localization)
@@ -245,24 +382,6 @@ class Coordinator:
             self._open[event.event_key] = OpenEvent(event, region)
         else:
             self._open.pop(event.event_key, None)
-
-    def _objects_near(self, event: Event, region: Region, trigger_time: datetime) -> ObjectColumns:
-        """Return the objects of the event's window, from the pixel index where that spares more than it costs."""
-        window, trigger = window_of(event), datetime_to_mjd_tai(trigger_time)
-        first = trigger + window.start_s / SECONDS_PER_DAY
-        last = trigger + window.stop_s / SECONDS_PER_DAY
-        few = self._store.objects_in_window(first, last, FEW_OBJECTS + 1)
-        if len(few) <= FEW_OBJECTS:
-            return few
-        level = level_searched(region, self._settings.max_credible_level)
-        if region.area_deg2(level) > SMALL_SKY_DEG2:
-            found = self._store.objects_in_window(first, last, MAX_OBJECTS)
-            if len(found) == MAX_OBJECTS:
-                logger.error("%s: only %d objects of its window were matched", event.event_key, MAX_OBJECTS)
-            return found
-        # Ranges are half open in `graph.regions` and closed in the index look-up.
-        ranges = [(int(start), int(stop) - 1) for start, stop in region.cover(level, MAX_INDEX_RANGES)]
-        return self._store.objects_in_ranges(first, last, ranges)
 
 
 def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:

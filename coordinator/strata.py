@@ -7,15 +7,13 @@ fall into the same latitude bin.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graph.sky import MAX_ORDER, cell_centres
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from graph.taxonomy import nearest
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -34,20 +32,8 @@ CELL_PIXELS: Final = 4 ** (MAX_ORDER - CELL_ORDER)
 """Order-29 pixels in a cell: dividing a NESTED pixel by it gives its cell."""
 
 CLASS_GROUPS: Final = ("explosive", "nuclear", "stellar", "unnamed")
-"""Groups of classes; finer ones would leave most magnitude and latitude bins empty for months."""
-
-GROUP_OF_CLASS: Final[Mapping[str, str]] = {
-    "KN": "explosive",
-    "SN": "explosive",
-    "SN Ia": "explosive",
-    "SN CC": "explosive",
-    "TDE": "nuclear",
-    "AGN": "nuclear",
-    "M-dwarf flare": "stellar",
-    "microlensing": "stellar",
-    "variable star": "stellar",
-}
-"""Class of a classifier -> its group; any other name, and none, is ``unnamed``."""
+"""Roots of `graph.taxonomy`, and one for all else; finer groups would leave most magnitude and
+latitude bins empty for months."""
 
 MAG_EDGES: Final = (18.0, 19.0, 20.0, 21.0, 22.5)
 """Edges between the magnitude bins [mag, AB]: one magnitude each around ZTF's limit of 20.5, then Rubin's depth."""
@@ -90,10 +76,10 @@ def latitude_of_cells() -> IntArray:
 
 
 def group_of(top_class: NDArray[np.object_]) -> IntArray:
-    """Return the group number (n,) of class names (n,)."""
-    numbers = {name: CLASS_GROUPS.index(group) for name, group in GROUP_OF_CLASS.items()}
-    unnamed = CLASS_GROUPS.index("unnamed")
-    return np.array([numbers.get(name, unnamed) for name in top_class], dtype=np.int64)
+    """Return the group number (n,) of class names (n,): the group that a class is a kind of, or ``unnamed``."""
+    groups = {name: nearest(name, CLASS_GROUPS) or "unnamed" for name in set(top_class)}
+    numbers = {name: CLASS_GROUPS.index(group) for name, group in groups.items()}
+    return np.array([numbers[name] for name in top_class], dtype=np.int64)
 
 
 def magnitude_bin(magnitude: FloatArray) -> IntArray:

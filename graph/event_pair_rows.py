@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -12,6 +13,11 @@ from graph.model import CoincidenceState, EventPair, Term
 
 PLAIN_FIELDS = ("delta_t_s", "joint_far_hz", "log_bayes_factor", "first_revision", "second_revision")
 """Fields of an `EventPair` that are properties of the same name and always there."""
+
+
+def joint_event_id(event_keys: Iterable[str]) -> str:
+    """Return the identity of the joint event of some events, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(event_keys)).encode()).hexdigest()[:16]
 
 
 def event_pair_row(pair: EventPair) -> dict[str, object]:
@@ -29,6 +35,7 @@ def event_pair_properties(pair: EventPair) -> dict[str, object]:
         "state": pair.state.value,
         "revision": pair.revision,
         "joint_event_id": pair.joint_event_id,
+        "pair_id": joint_event_id((pair.first_key, pair.second_key)),
     }
 
 

@@ -147,6 +147,23 @@ class EventStore:
         """Return what is stored of the coincidences of some objects."""
         return _pairs(self._connection.read("read_coincidences_of_objects", object_keys=list(object_keys)))
 
+    def unsettled_objects_of(self, event_key: str) -> list[str]:
+        """Return the keys of the objects whose coincidence with an event is open, or is not published as it stands."""
+        return [row["object_key"] for row in self._connection.read("read_unsettled_pairs", event_key=event_key)]
+
+    def evidence_of(self, event_key: str) -> list[tuple[str, float]]:
+        """Return (object_key, log Bayes factor) of the open coincidences with an event."""
+        rows = self._connection.read("read_evidence_of_event", event_key=event_key)
+        return [(row["object_key"], float(row["log_bayes_factor"])) for row in rows]
+
+    def write_associations(self, associations: Mapping[str, Mapping[str, float | None]]) -> frozenset[str]:
+        """Set what the candidates of events are worth together, by event_key; return the keys of those stored so far.
+
+        None removes a property.
+        """
+        rows = [{"event_key": key, "properties": dict(one)} for key, one in associations.items()]
+        return frozenset(row["event_key"] for row in self._connection.write("write_associations", rows=rows))
+
     def event_pairs(self) -> dict[tuple[str, str], Row]:
         """Return what is stored of all event pairs, by (first_key, second_key)."""
         rows = self._connection.read("read_event_pairs")
@@ -335,6 +352,8 @@ def object_columns(rows: Sequence[Mapping[str, Any]]) -> ObjectColumns:
         top_class=texts("top_class"),
         class_probability=numbers("class_probability"),
         n_detections=np.array([-1 if r["n_detections"] is None else r["n_detections"] for r in rows], dtype=np.int64),
+        host_distance_mpc=numbers("host_distance_mpc"),
+        host_distance_err_mpc=numbers("host_distance_err_mpc"),
     )
 
 

@@ -24,7 +24,7 @@ WITH e,
   } AS localizations
 RETURN e {
   .event_key, .mission, .event_id, .event_names, .messenger, .trigger_time, .state, .alert_tense, .revision, .far_hz,
-  .p_astro, .classification, .is_astrophysical_burst,
+  .p_astro, .classification, .is_astrophysical_burst, .no_counterpart_probability,
   n_notices: n_notices, n_open_coincidences: n_open_coincidences, instrument: head(newest).instrument,
   notice_type: head(newest).notice_type, localization: head(localizations)
 } AS event

@@ -5,5 +5,6 @@ WHERE o.first_midpoint_mjd_tai >= $from_mjd_tai AND o.first_midpoint_mjd_tai <= 
 RETURN o.survey AS survey, o.object_id AS object_id, o.ra_deg AS ra_deg, o.dec_deg AS dec_deg,
   o.first_midpoint_mjd_tai AS first_midpoint_mjd_tai, o.last_limit_mjd_tai AS last_limit_mjd_tai,
   o.latest_mag AS latest_mag, o.top_class AS top_class, o.class_probability AS class_probability,
-  o.n_detections AS n_detections
+  o.n_detections AS n_detections, o.host_distance_mpc AS host_distance_mpc,
+  o.host_distance_err_mpc AS host_distance_err_mpc
 LIMIT $limit

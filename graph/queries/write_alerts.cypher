@@ -35,7 +35,9 @@ FOREACH (_ IN CASE
     o.latest_band = $band[i],
     o.n_detections = $n_detections[i],
     o.top_class = $top_class[i],
-    o.class_probability = $class_probability[i]
+    o.class_probability = $class_probability[i],
+    o.host_distance_mpc = $host_distance_mpc[i],
+    o.host_distance_err_mpc = $host_distance_err_mpc[i]
 )
 MERGE (d:Detection {detection_key: $detection_key[i]})
   ON CREATE SET

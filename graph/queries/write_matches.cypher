@@ -9,11 +9,15 @@ MERGE (s:CatalogSource {source_key: $source_key[i]})
     s.name = $name[i],
     s.ra_deg = $source_ra_deg[i],
     s.dec_deg = $source_dec_deg[i],
-    s.object_type = $object_type[i]
+    s.object_type = $object_type[i],
+    s.redshift = $redshift[i],
+    s.distance_mpc = $distance_mpc[i]
 MERGE (o)-[m:MATCHES]->(s)
 FOREACH (_ IN CASE WHEN m.midpoint_mjd_tai > $midpoint_mjd_tai[i] THEN [] ELSE [1] END |
   SET
     m.separation_arcsec = $separation_arcsec[i],
     m.probability = $probability[i],
+    m.log_bayes_factor = $log_bayes_factor[i],
+    m.p_chance = $p_chance[i],
     m.midpoint_mjd_tai = $midpoint_mjd_tai[i]
 )

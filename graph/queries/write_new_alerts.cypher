@@ -1,7 +1,8 @@
 // Create detections of one survey and merge their objects and classifications, all as columns of equal length; see
 // graph.alert_store.AlertRows. Fails where a detection is in the graph already: write_alerts is for those batches.
 // Result: none. Indexes: unique keys of Object, Detection and Class.
-// Half the cost of write_alerts and write_classifications together; what it leaves is the same.
+// $answers holds for each detection a list of [class, classifier, version, probability, std, n_points,
+// out_of_distribution, extras]. Half the cost of write_alerts and write_classifications; what it leaves is the same.
 UNWIND range(0, size($detection_key) - 1) AS i
 MERGE (o:Object {object_key: $object_key[i]})
   ON CREATE SET
@@ -35,7 +36,9 @@ FOREACH (_ IN CASE
     o.latest_band = $band[i],
     o.n_detections = $n_detections[i],
     o.top_class = $top_class[i],
-    o.class_probability = $class_probability[i]
+    o.class_probability = $class_probability[i],
+    o.host_distance_mpc = $host_distance_mpc[i],
+    o.host_distance_err_mpc = $host_distance_err_mpc[i]
 )
 CREATE (o)-[:HAS_DETECTION]->(:Detection {
   detection_key: $detection_key[i],
@@ -53,14 +56,16 @@ CREATE (o)-[:HAS_DETECTION]->(:Detection {
   class_probability: $class_probability[i],
   source: $source[i]
 })
-FOREACH (_ IN CASE WHEN $top_class[i] IS NULL THEN [] ELSE [1] END |
-  MERGE (k:Class {name: $top_class[i]})
-  MERGE (o)-[c:CLASSIFIED_AS {classifier: $classifier, version: $version}]->(k)
+FOREACH (a IN $answers[i] |
+  MERGE (k:Class {name: a[0]})
+  MERGE (o)-[c:CLASSIFIED_AS {classifier: a[1], version: a[2]}]->(k)
   FOREACH (_ IN CASE WHEN c.midpoint_mjd_tai > $midpoint_mjd_tai[i] THEN [] ELSE [1] END |
     SET
-      c.probability = $class_probability[i],
-      c.std = $std[i],
-      c.n_points = $n_points[i],
+      c += a[7],
+      c.probability = a[3],
+      c.std = a[4],
+      c.n_points = a[5],
+      c.out_of_distribution = a[6],
       c.midpoint_mjd_tai = $midpoint_mjd_tai[i]
   )
 )

@@ -18,16 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator import joint_events as joint_events_module
+from coordinator.chains import joint_events
 from coordinator.config import CoordinatorSettings
+from coordinator.event_pair_messages import event_pair_body
 from coordinator.event_pairs import MAX_JOINT_FAR_HZ, Member, find_pair, member_of, pair_window, withdraw_pair
 from coordinator.joint import targeted_joint_far_hz
-from coordinator.joint_events import JointEvents, event_pair_body, joint_event_id, joint_events
+from coordinator.joint_events import JointEvents
 from coordinator.lifecycle import event_from_notices
 from coordinator.service import Coordinator
 from coordinator.windows import SECONDS_PER_YEAR
 from graph import codec
 from graph.errors import HeliographError, StoreError
-from graph.event_pair_rows import event_pair_properties, stored_event_pair
+from graph.event_pair_rows import event_pair_properties, joint_event_id, stored_event_pair
 from graph.event_store import pair_properties
 from graph.model import (
     AlertTense,
@@ -43,7 +45,7 @@ from graph.model import (
 )
 from graph.regions import overlap_integral, region_of
 from graph.times import datetime_to_mjd_tai
-from graph.topics import JOINT_EVENTS, RETRACTIONS
+from graph.topics import JOINT_EVENTS, RETRACTIONS, VOEVENT
 from ingest.notices.registry import parse_notice
 from ingest.notices.skymap_fits import read_skymap
 
@@ -67,6 +69,7 @@ class Graph:
         self.coincidences: dict[tuple[str, str], dict[str, Any]] = {}
         self.notices: dict[str, list[Notice]] = defaultdict(list)
         self.objects: Any = None
+        self.associations: dict[str, Mapping[str, float | None]] = {}
         self.writes = 0
 
     def event_pairs(self) -> Mapping[tuple[str, str], Mapping[str, Any]]:
@@ -85,6 +88,12 @@ class Graph:
     def coincidences_of(self, event_keys: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
         return {key: row for key, row in self.coincidences.items() if key[1] in event_keys}
 
+    def coincidences_of_objects(self, object_keys: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
+        return {key: row for key, row in self.coincidences.items() if key[0] in object_keys}
+
+    def unsettled_objects_of(self, event_key: str) -> list[str]:
+        return [key[0] for key in self.coincidences if key[1] == event_key]
+
     def event_keys(self) -> tuple[str, ...]:
         return tuple(self.notices)
 
@@ -100,6 +109,14 @@ class Graph:
     def write_coincidences(self, coincidences: Iterable[Any]) -> None:
         for pair in coincidences:
             self.coincidences[f"{pair.survey.value}:{pair.object_id}", pair.event_key] = pair_properties(pair)
+
+    def evidence_of(self, event_key: str) -> list[tuple[str, float]]:
+        found = (k for k, row in self.coincidences.items() if k[1] == event_key and row["state"] == "open")
+        return [(key[0], self.coincidences[key]["log_bayes_factor"]) for key in found]
+
+    def write_associations(self, associations: Mapping[str, Mapping[str, float | None]]) -> frozenset[str]:
+        self.associations |= associations
+        return frozenset(associations)
 
     def mark_published(self, digests: Mapping[tuple[str, str], str]) -> None:
         for key, digest in digests.items():
@@ -117,7 +134,8 @@ class Outbox:
 
     def send(self, topic: str, key: str | None, value: bytes, headers: Mapping[str, str] | None = None) -> None:
         assert headers is None
-        self.sent.append((topic, key, orjson.loads(value)))
+        if topic != VOEVENT:
+            self.sent.append((topic, key, orjson.loads(value)))
 
     def flush(self) -> None: ...
 

@@ -1,0 +1,83 @@
+"""The follow-up lists kept up to date: ranked anew when it is time, and published if their content has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from coordinator.config import CoordinatorSettings
+from coordinator.priority import Steps
+from coordinator.publish import Publisher
+from coordinator.ranking import EVENT_CASES, SUPERNOVA, UNKNOWN_MAX_PROBABILITY, make_list, rank_targets
+from graph.event_store import EventStore
+from graph.model import Coincidence, ScienceCase, Target
+from graph.sender import Sender
+from graph.taxonomy import kinds_of
+
+
+class ListKeeper:
+    """Ranks and publishes the lists of all science cases."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        sender: Sender,
+        publisher: Publisher,
+        settings: CoordinatorSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._publisher = publisher
+        self._settings = settings
+        self._clock = clock
+        self._looked_at_s = clock()
+        self.is_stale = True
+        """Whether something has changed since all lists were looked at."""
+        self.published = 0
+        """Lists published so far."""
+
+    def is_due(self) -> bool:
+        """Return whether it is time to look at all lists; once told, not again for `list_interval_s`."""
+        if not self.is_stale or self._clock() - self._looked_at_s < self._settings.list_interval_s:
+            return False
+        self._looked_at_s = self._clock()
+        return True
+
+    def rank(self, cases: Iterable[ScienceCase]) -> Steps:
+        """Rank the targets of some science cases, each in a slice, and publish lists whose content has changed."""
+        chosen = tuple(cases)
+        if len(chosen) == len(ScienceCase):
+            # Set before they are read: what changes meanwhile is looked at the next time.
+            self.is_stale, self._looked_at_s = False, self._clock()
+        now_mjd_tai = self._store.newest_midpoint_mjd_tai()
+        for case in chosen:
+            self._publish(case, now_mjd_tai)
+            yield
+
+    def _publish(self, case: ScienceCase, now_mjd_tai: float) -> None:
+        targets = self._targets(case, now_mjd_tai)
+        version, list_id, published_id = self._store.current_list(case)
+        follow_up = make_list(case, version, targets)
+        if version == 0 and not targets:
+            return
+        if follow_up.list_id != list_id:
+            follow_up = replace(follow_up, version=version + 1)
+            self._store.write_list(follow_up)
+        elif published_id == list_id:
+            return
+        self._publisher.send_list(follow_up)
+        self._sender.flush()
+        self._store.mark_list_published(follow_up)
+        self.published += 1
+
+    def _targets(self, case: ScienceCase, now_mjd_tai: float) -> tuple[Target, ...]:
+        pairs: Iterable[Coincidence] = ()
+        since = now_mjd_tai - self._settings.list_window_d
+        if case in EVENT_CASES:
+            pairs, objects = self._store.open_coincidences(case)
+        elif case is ScienceCase.SUPERNOVA:
+            objects = self._store.young_objects(since, kinds_of(SUPERNOVA), 1.0)
+        else:
+            objects = self._store.young_objects(since, None, UNKNOWN_MAX_PROBABILITY)
+        return rank_targets(case, objects, pairs, now_mjd_tai=now_mjd_tai, limit=self._settings.list_length)

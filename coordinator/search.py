@@ -1,0 +1,99 @@
+"""The objects that an event may coincide with, fetched from the graph in slices of bounded size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+
+from coordinator.coincidence import level_searched
+from coordinator.windows import window_of
+from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from graph.model import Event
+    from graph.objects import ObjectColumns
+    from graph.regions import Region
+
+MAX_INDEX_RANGES: Final = 256
+"""HEALPix ranges asked of the graph for one region: more make the index look-ups cost more than they spare."""
+
+RANGES_AT_A_TIME: Final = 32
+"""Ranges of one slice: an eighth of the largest region that is searched by place."""
+
+OBJECTS_AT_A_TIME: Final = 2000
+"""Objects of one slice at most: a tenth of a second from the graph to the coincidences. An event with fewer in its
+window is matched with all of them: that is faster than making pixel ranges."""
+
+MAX_OBJECTS: Final = 5_000_000
+"""Objects first seen at one moment that are read at most; an exposure has some thousand."""
+
+SMALL_SKY_DEG2: Final = 500.0
+"""Regions larger than this are searched by time alone: the pixel index would return a good part of the sky [deg2]."""
+
+SHORTEST_SLICE_D: Final = 1e-6
+"""Time [d] that is not cut any further: a tenth of a second, less than two exposures are apart."""
+
+
+class ObjectStore(Protocol):
+    """What the graph is asked for; `graph.event_store.EventStore` is one."""
+
+    def objects_in_window(self, from_mjd_tai: float, until_mjd_tai: float, limit: int) -> ObjectColumns:
+        """Return objects first detected in a closed time window [d, TAI], ``limit`` at most."""
+
+    def objects_in_ranges(
+        self, from_mjd_tai: float, until_mjd_tai: float, ranges: Sequence[tuple[int, int]]
+    ) -> ObjectColumns:
+        """Return those of a window inside closed ranges of order-29 pixels."""
+
+
+def objects_near(
+    store: ObjectStore, event: Event, region: Region, max_credible_level: float
+) -> Iterator[ObjectColumns]:
+    """Yield the objects of an event's window, slice by slice; none twice.
+
+    Small regions are read by place, wide ones by time, few objects at once.
+    """
+    if event.trigger_time is None:
+        return
+    window, trigger = window_of(event), datetime_to_mjd_tai(event.trigger_time)
+    first = trigger + window.start_s / SECONDS_PER_DAY
+    last = trigger + window.stop_s / SECONDS_PER_DAY
+    few = store.objects_in_window(first, last, OBJECTS_AT_A_TIME + 1)
+    if len(few) <= OBJECTS_AT_A_TIME:
+        yield few
+        return
+    level = level_searched(region, max_credible_level)
+    if region.area_deg2(level) > SMALL_SKY_DEG2:
+        yield from objects_by_time(store, first, last)
+        return
+    # Ranges are half open in `graph.regions` and closed in the index look-up.
+    ranges = [(int(start), int(stop) - 1) for start, stop in region.cover(level, MAX_INDEX_RANGES)]
+    for place in range(0, len(ranges), RANGES_AT_A_TIME):
+        yield store.objects_in_ranges(first, last, ranges[place : place + RANGES_AT_A_TIME])
+
+
+def objects_by_time(
+    store: ObjectStore, first: float, last: float, at_a_time: int = OBJECTS_AT_A_TIME
+) -> Iterator[ObjectColumns]:
+    """Yield the objects of a closed window [d, TAI] in slices of time, as wide as holds so many objects or fewer.
+
+    Notes
+    -----
+    The width of a slice follows the density of the one before; one that holds too many is halved and read again. What
+    was seen in less than `SHORTEST_SLICE_D` is one exposure and comes as one slice, whatever it holds.
+    """
+    start, width = first, (last - first) / 2.0
+    while start <= last:
+        until = min(start + width, last)
+        is_short = width <= SHORTEST_SLICE_D
+        objects = store.objects_in_window(start, until, MAX_OBJECTS if is_short else at_a_time + 1)
+        if len(objects) > at_a_time and not is_short:
+            width /= 2.0
+            continue
+        yield objects
+        start = float(np.nextafter(until, np.inf))
+        widening = min(0.7 * at_a_time / len(objects), 4.0) if len(objects) else 4.0
+        width = max(width * widening, SHORTEST_SLICE_D)
