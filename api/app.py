@@ -16,8 +16,12 @@ from api.cutouts import CutoutSource
 from api.errors import Problem, add_error_handlers
 from api.metrics import METRICS_MEDIA_TYPE, CountingMiddleware, Metrics, StreamWatch
 from api.middleware import SafetyMiddleware
+from api.news import NewsHub
+from api.notices import NoticeIntake, SourceWatch
 from api.routes import cutouts as cutout_routes
-from api.routes import events, lists, objects, service
+from api.routes import events, joint_events, lists, objects, service
+from api.routes import notices as notice_routes
+from api.routes import stream as stream_routes
 from graph.reading import GraphReading
 
 API_PREFIX = "/api/v1"
@@ -54,6 +58,9 @@ def create_app(
     *,
     watch: StreamWatch | None = None,
     cutouts: CutoutSource | None = None,
+    intake: NoticeIntake | None = None,
+    sources: SourceWatch | None = None,
+    news: NewsHub | None = None,
 ) -> FastAPI:
     """Build the application; it opens nothing and starts nothing.
 
@@ -63,6 +70,9 @@ def create_app(
     reader : answers all questions to the graph; stays the caller's to close.
     watch : knows how far the alert stream is behind, for the metrics; None leaves that out.
     cutouts : finds images of detections; None when there is no archive.
+    intake : takes notices for the listener; None when there is no bus.
+    sources : knows how the sources of notices do, for the metrics; None leaves that out.
+    news : tells what is published as it happens; stays the caller's to start and to stop. None when there is no bus.
     """
     # No documentation page of the framework: it loads scripts from elsewhere. docs/api.md describes the routes.
     app = _Application(
@@ -76,21 +86,24 @@ def create_app(
     app.state.settings = settings
     app.state.reader = reader
     app.state.cutouts = cutouts
+    app.state.intake = intake
+    app.state.news = news
     add_error_handlers(app)
-    app.add_middleware(SafetyMiddleware, max_body_bytes=settings.max_body_bytes)
+    larger_bodies = {f"{API_PREFIX}/notices": settings.max_notice_bytes}
+    app.add_middleware(SafetyMiddleware, max_body_bytes=settings.max_body_bytes, larger_bodies=larger_bodies)
     routes = APIRouter(prefix=API_PREFIX)
-    for module in (service, objects, cutout_routes, events, lists):
+    for module in (service, objects, cutout_routes, events, joint_events, lists, notice_routes, stream_routes):
         routes.include_router(module.router)
     app.include_router(routes)
-    _add_metrics(app, reader, watch)
+    _add_metrics(app, reader, watch, sources)
     _add_page(app)
     return app
 
 
-def _add_metrics(app: FastAPI, reader: GraphReading, watch: StreamWatch | None) -> None:
+def _add_metrics(app: FastAPI, reader: GraphReading, watch: StreamWatch | None, sources: SourceWatch | None) -> None:
     """Serve the metrics, where Prometheus looks for them."""
     answers: Counter[tuple[str, int]] = Counter()
-    metrics = Metrics(reader, watch, answers)
+    metrics = Metrics(reader, watch, answers, sources=sources)
     app.add_middleware(CountingMiddleware, counts=answers)
 
     @app.get("/metrics", include_in_schema=False)

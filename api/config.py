@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class ApiSettings(BaseModel):
@@ -24,8 +24,22 @@ class ApiSettings(BaseModel):
     page_limit_max: int = Field(
         default=500, ge=1, le=10_000, description="Most items on a page of events, targets, candidates or detections."
     )
+    stream_readers_max: int = Field(
+        default=100, ge=1, le=10_000, description="Most readers of the stream of news at a time; more are refused."
+    )
+    stream_heartbeat_s: float = Field(
+        default=15.0, gt=0, le=3600, description="Longest silence on the stream before a heartbeat is sent [s]."
+    )
     max_body_bytes: int = Field(
         default=262_144,
         ge=1024,
         description="Largest request body that is read [bytes]; a query has at most 20,000 characters.",
+    )
+    notice_token: SecretStr = Field(
+        default=SecretStr(""), description="Token that senders of notices must know; empty means that none are taken."
+    )
+    max_notice_bytes: int = Field(
+        default=8_388_608,
+        ge=1024,
+        description="Largest notice that is taken [bytes]; twice the largest at GCN, half of what Kafka takes.",
     )

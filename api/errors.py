@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from graph.errors import HeliographError, NotFoundError, QueryRefusedError, StoreError
+from graph.errors import HeliographError, NotFoundError, PublishError, QueryRefusedError, StoreError, WireError
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 """Media type of a problem document; RFC 9457 section 3."""
@@ -83,7 +83,9 @@ def _of_heliograph(request: Request, error: Exception) -> Response:
         return problem_response(request, HTTPStatus.NOT_FOUND, str(error))
     if isinstance(error, QueryRefusedError):
         return problem_response(request, HTTPStatus.BAD_REQUEST, str(error))
-    if isinstance(error, StoreError):
+    if isinstance(error, WireError):
+        return problem_response(request, HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    if isinstance(error, StoreError | PublishError):
         log.warning("%s %s: %s", request.method, request.url.path, error)
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         return problem_response(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers=headers)

@@ -13,7 +13,9 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.notices import SourceWatch
 from graph.errors import HeliographError
+from graph.heartbeats import SourceState
 from graph.reading import GraphReading
 from graph.views import LedgerNight, StreamLag
 
@@ -90,6 +92,7 @@ def _stages(night: LedgerNight) -> Iterator[tuple[dict[str, str], int]]:
         ("archived", "", night.archived),
         *(("filtered", reason, n) for reason, n in sorted(night.filtered.items())),
         ("classified", "", night.classified),
+        *(("left_out", classifier, n) for classifier, n in sorted(night.left_out.items())),
         ("loaded", "", night.loaded),
         *(("dead", reason, n) for reason, n in sorted(night.dead_reasons.items())),
         ("duplicates", "", night.duplicates),
@@ -115,6 +118,24 @@ def lag_families(lag: StreamLag) -> tuple[Family, ...]:
             "gauge",
             "Time since the oldest of them was put on the topic.",
             [(labels, age) for labels, age in ages if age is not None],
+        ),
+    )
+
+
+def source_families(states: Sequence[SourceState]) -> tuple[Family, ...]:
+    """Return the gauges of the sources of notices."""
+    return (
+        Family(
+            "heliograph_notice_source_up",
+            "gauge",
+            "1 while heartbeats of this source of notices come.",
+            [({"source": one.source}, float(one.ok)) for one in states],
+        ),
+        Family(
+            "heliograph_notice_source_gap_seconds",
+            "gauge",
+            "Time without a heartbeat of this source.",
+            [({"source": one.source}, one.gap_s) for one in states],
         ),
     )
 
@@ -159,9 +180,11 @@ class Metrics:
         watch: StreamWatch | None,
         answers: Counter[tuple[str, int]],
         cache_s: float = CACHE_S,
+        sources: SourceWatch | None = None,
     ) -> None:
         self._reader = reader
         self._watch = watch
+        self._sources = sources
         self._answers = answers
         self._cache_s = cache_s
         self._lock = threading.Lock()
@@ -184,6 +207,9 @@ class Metrics:
         elif watch is not None:
             # The lag needs the ledger, but whether Kafka answers can still be said.
             up["kafka"] = _done(watch.ping)
+        sources = self._sources
+        if sources is not None and up.get("kafka", True):
+            up["kafka"] = _done(lambda: families.extend(source_families(sources.sources())))
         parts = [({"part": part}, float(is_up)) for part, is_up in up.items()]
         answers = [
             ({"method": method, "status": str(status)}, float(n))

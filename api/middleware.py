@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.datastructures import MutableHeaders
@@ -23,9 +24,17 @@ SECURITY_HEADERS = {
 class SafetyMiddleware:
     """Adds the security headers and stops reading a request body that is too large."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, larger_bodies: Mapping[str, int] | None = None) -> None:
+        """Wrap an application.
+
+        Parameters
+        ----------
+        max_body_bytes : largest body of a request [bytes].
+        larger_bodies : path -> its own largest body [bytes].
+        """
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._larger_bodies = dict(larger_bodies or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
@@ -33,12 +42,13 @@ class SafetyMiddleware:
             await self._app(scope, receive, send)
             return
         n_read = 0
+        max_body_bytes = self._larger_bodies.get(scope["path"], self._max_body_bytes)
 
         async def bounded_receive() -> Message:
             nonlocal n_read
             message = await receive()
             n_read += len(message.get("body", b""))
-            if n_read > self._max_body_bytes:
+            if n_read > max_body_bytes:
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body is too large")
             return message
 

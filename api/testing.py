@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from graph.errors import NotFoundError, QueryRefusedError
-from graph.model import CoincidenceState, EventState, Messenger, ScienceCase, Survey
+from graph.model import CoincidenceState, EventPair, EventState, Messenger, Notice, ScienceCase, Survey
 from graph.views import (
     CandidateView,
     ClassificationView,
@@ -16,6 +16,7 @@ from graph.views import (
     DetectionView,
     EventDetailView,
     EventView,
+    JointEventView,
     LedgerNight,
     ListSummaryView,
     ListView,
@@ -25,6 +26,7 @@ from graph.views import (
     ObjectView,
     Page,
     QueryRows,
+    SameObjectView,
 )
 
 FoundT = TypeVar("FoundT")
@@ -47,7 +49,12 @@ class FakeGraph:
     """Strongest case first."""
     lists: Sequence[ListView] = ()
     notices: Mapping[str, Sequence[NoticeView]] = field(default_factory=dict)
+    whole_notices: Mapping[str, Sequence[Notice]] = field(default_factory=dict)
+    pairs: Mapping[str, Sequence[EventPair]] = field(default_factory=dict)
+    joint_events: Sequence[JointEventView] = ()
+    """Newest trigger first."""
     detections: Mapping[str, Sequence[DetectionView]] = field(default_factory=dict)
+    same: Mapping[str, Sequence[SameObjectView]] = field(default_factory=dict)
     classifications: Mapping[str, Sequence[ClassificationView]] = field(default_factory=dict)
     matches: Mapping[str, Sequence[MatchView]] = field(default_factory=dict)
     coincidence_counts: CoincidenceCounts = NO_PAIRS
@@ -106,6 +113,19 @@ class FakeReader:
         self._called("detections", limit)
         return tuple(self.graph.detections.get(key, ()))[-limit:]
 
+    def joint_detections(self, survey: Survey, object_id: str, limit: int) -> tuple[DetectionView, ...]:
+        """Return the newest detections of an object and of those that are the same."""
+        own = self.object(survey, object_id)
+        self._called("joint_detections", limit)
+        keys = [own.object_key, *(f"{one.survey}:{one.object_id}" for one in self.graph.same.get(own.object_key, ()))]
+        found = [one for key in keys for one in self.graph.detections.get(key, ())]
+        return tuple(sorted(found, key=lambda one: one.midpoint_mjd_tai))[-limit:]
+
+    def same_objects(self, survey: Survey, object_id: str) -> tuple[SameObjectView, ...]:
+        """Return the objects of other surveys that are the same."""
+        self._called("same_objects", survey, object_id)
+        return tuple(self.graph.same.get(self.object(survey, object_id).object_key, ()))
+
     def classifications(self, survey: Survey, object_id: str) -> tuple[ClassificationView, ...]:
         """Return what each classifier says of an object."""
         self._called("classifications", survey, object_id)
@@ -134,7 +154,27 @@ class FakeReader:
         """Return an event with its notices."""
         self._called("event", name)
         event = self._event(name)
-        return EventDetailView(event, tuple(self.graph.notices.get(event.event_key, ())))
+        notices, pairs = self.graph.notices.get(event.event_key, ()), self.graph.pairs.get(event.event_key, ())
+        return EventDetailView(event, tuple(notices), tuple(pairs))
+
+    def notices(self, name: str) -> tuple[Notice, ...]:
+        """Return all notices of an event as they were."""
+        self._called("notices", name)
+        return tuple(self.graph.whole_notices.get(self._event(name).event_key, ()))
+
+    def joint_events(
+        self, limit: int, cursor: str | None = None, state: CoincidenceState | None = None
+    ) -> Page[JointEventView]:
+        """Return the newest joint events of that state."""
+        self._called("joint_events", limit, cursor, state)
+        chosen = [one for one in self.graph.joint_events if state in {None, one.state}]
+        return Page(tuple(chosen[:limit]), self.graph.next_cursor)
+
+    def joint_event(self, joint_event_id: str) -> JointEventView:
+        """Return one joint event."""
+        self._called("joint_event", joint_event_id)
+        missing = f"There is no joint event {joint_event_id} in the graph."
+        return _first((one for one in self.graph.joint_events if one.joint_event_id == joint_event_id), missing)
 
     def candidates(self, name: str, limit: int, state: CoincidenceState | None = None) -> tuple[CandidateView, ...]:
         """Return the objects that coincide with an event."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,8 @@ class AlertRows:
     reliability: FloatArray
     top_class: TextArray
     class_probability: FloatArray
-    std: FloatArray
-    n_points: IntArray
+    host_distance_mpc: FloatArray
+    host_distance_err_mpc: FloatArray
 
     def __len__(self) -> int:
         """Return the number of detections."""
@@ -54,6 +55,22 @@ class AlertRows:
     def keys(self) -> list[str]:
         """Return the object_key of each row."""
         return [f"{self.survey.value}:{name}" for name in self.object_id]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ClassificationRows:
+    """k answers of classifiers; ``row`` points into the `AlertRows` written with them."""
+
+    row: IntArray
+    classifier: TextArray
+    version: TextArray
+    top_class: TextArray
+    class_probability: FloatArray
+    std: FloatArray
+    n_points: IntArray
+    out_of_distribution: BoolArray
+    extras: TextArray
+    """(k,) further numbers of an answer by name, as dictionaries; all finite."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,6 +85,10 @@ class MatchRows:
     source_dec_deg: FloatArray
     separation_arcsec: FloatArray
     probability: FloatArray
+    log_bayes_factor: FloatArray
+    p_chance: FloatArray
+    redshift: FloatArray
+    distance_mpc: FloatArray
 
 
 def nullable(column: NDArray[np.generic]) -> list[object]:
@@ -86,8 +107,13 @@ class AlertStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def write(self, rows: AlertRows, matches: MatchRows, classifier: str, version: str) -> BoolArray:
+    def write(self, rows: AlertRows, matches: MatchRows, answers: ClassificationRows) -> BoolArray:
         """Write one batch in one transaction.
+
+        Parameters
+        ----------
+        rows : with the class that stands for each object.
+        answers : of every classifier, that one's included.
 
         Returns
         -------
@@ -114,14 +140,15 @@ class AlertStore:
         }
         columns["object_key"] = [keys[i] for i in order]
         columns["detection_key"] = [f"{rows.survey.value}:{number}" for number in rows.detection_id[order].tolist()]
-        given = {"survey": rows.survey.value, "classifier": classifier, "version": version}
+        given = {"survey": rows.survey.value}
         matched = [("write_matches", _match_parameters(keys, rows, matches))] if len(matches.row) else []
         try:
-            self._connection.write_all([("write_new_alerts", {**given, **columns}), *matched])
+            nested = {"answers": _nested_answers(len(rows), order, answers)}
+            self._connection.write_all([("write_new_alerts", {**given, **columns, **nested}), *matched])
         except AlreadyStoredError:
-            statements = [("write_alerts", {**given, **columns}), *_classifications(given, columns), *matched]
-            answer = self._connection.write_all(statements)[0]
-            duplicates[order[answer[0]["duplicates"]]] = True
+            flat = [("write_classifications", _answer_parameters(keys, rows, answers))] if len(answers.row) else []
+            result = self._connection.write_all([("write_alerts", {**given, **columns}), *flat, *matched])[0]
+            duplicates[order[result[0]["duplicates"]]] = True
         return duplicates
 
     def write_ledger(self, entries: Sequence[Mapping[str, object]]) -> None:
@@ -137,17 +164,42 @@ class AlertStore:
         )
 
 
-def _classifications(
-    given: Mapping[str, object], columns: Mapping[str, list[object]]
-) -> list[tuple[str, Mapping[str, object]]]:
-    """Return the statement that merges the classifications of those rows that have one."""
-    top_class = columns["top_class"]
-    places = [place for place, name in enumerate(top_class) if name is not None]
-    # Classes are few nodes that all writers share: one order, lest two of them lock each other out.
-    places.sort(key=lambda place: str(top_class[place]))
-    wanted = ("object_key", "top_class", "class_probability", "std", "n_points", "midpoint_mjd_tai")
-    picked = {name: [columns[name][place] for place in places] for name in wanted}
-    return [("write_classifications", {**given, **picked})] if places else []
+def _nested_answers(n: int, order: IntArray, answers: ClassificationRows) -> list[list[tuple[object, ...]]]:
+    """Return the answers on each of n detections in the order in which these are written; see write_new_alerts."""
+    place = np.empty(n, dtype=np.int64)
+    place[order] = np.arange(n)
+    by_place = np.lexsort((answers.classifier.astype(str), place[answers.row]))
+    names = (
+        "top_class",
+        "classifier",
+        "version",
+        "class_probability",
+        "std",
+        "n_points",
+        "out_of_distribution",
+        "extras",
+    )
+    columns = [nullable(getattr(answers, name)[by_place]) for name in names]
+    entries = list(zip(*columns, strict=True))
+    limits = np.searchsorted(place[answers.row][by_place], np.arange(n + 1)).tolist()
+    return [entries[start:stop] for start, stop in pairwise(limits)]
+
+
+def _answer_parameters(keys: list[str], rows: AlertRows, answers: ClassificationRows) -> dict[str, object]:
+    """Return the columns of classifications.
+
+    Classes are few nodes that all writers share: they come in one order, lest two writers lock each other out. Of one
+    object and classifier the newest comes last and stands.
+    """
+    midpoint_mjd_tai = rows.midpoint_mjd_tai[answers.row]
+    object_key = np.array(keys, dtype=object)[answers.row]
+    by_time = (rows.detection_id[answers.row], midpoint_mjd_tai)
+    texts = (object_key.astype(str), answers.classifier.astype(str), answers.top_class.astype(str))
+    order = np.lexsort((*by_time, *texts))
+    columns = {
+        field.name: nullable(getattr(answers, field.name)[order]) for field in fields(answers) if field.name != "row"
+    }
+    return {"object_key": object_key[order].tolist(), "midpoint_mjd_tai": midpoint_mjd_tai[order].tolist(), **columns}
 
 
 def _match_parameters(keys: list[str], rows: AlertRows, matches: MatchRows) -> dict[str, object]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, NoReturn, Self, TypeVar
 
 from neo4j import READ_ACCESS, Driver, NotificationMinimumSeverity, Query, Session
 from neo4j.exceptions import ClientError, DriverError, Neo4jError
 
-from graph import rows
+from graph import codec, rows
+from graph.association import SAME_FROM
 from graph.config import GraphSettings
 from graph.connection import open_driver
 from graph.cursors import AFTER_EVERY_KEY, EventCursor
 from graph.errors import NotFoundError, QueryRefusedError, StoreError
-from graph.model import CoincidenceState, EventState, Messenger, ScienceCase, Survey
+from graph.event_pair_rows import stored_event_pair
+from graph.model import CoincidenceState, EventPair, EventState, Messenger, Notice, ScienceCase, Survey
 from graph.readonly import refuse_dangerous_text, refuse_unless_reading
 from graph.rows import Row
 from graph.statements import statement
+from graph.times import parse_utc
 from graph.views import (
     CandidateView,
     ClassificationView,
@@ -26,6 +30,7 @@ from graph.views import (
     DetectionView,
     EventDetailView,
     EventView,
+    JointEventView,
     LedgerNight,
     ListSummaryView,
     ListView,
@@ -34,6 +39,7 @@ from graph.views import (
     ObjectView,
     Page,
     QueryRows,
+    SameObjectView,
 )
 
 STATEMENT_TIMEOUT_S = 10.0
@@ -41,6 +47,12 @@ STATEMENT_TIMEOUT_S = 10.0
 
 MAX_EVENTS_OF_OBJECT = 1000
 """Most events returned for one object; a variable star of many years may fall into many large localizations."""
+
+MIN_COINCIDENCES = 2
+"""Members of a joint event that an object must coincide with to be shown with it."""
+
+MAX_COUNTERPARTS = 20
+"""Objects shown with a joint event at most, as many as its messages name."""
 
 FETCH_ROWS = 1000
 """Rows pulled at a time; the driver's default, named because `read_query` must not pull more than it may return."""
@@ -83,6 +95,16 @@ class GraphReader:
         """Return the newest detections of an object, in order of time."""
         found = self._of_object("list_detections", survey, object_id, limit=limit)
         return tuple(_read(rows.to_detection, row["detection"]) for row in reversed(found))
+
+    def joint_detections(self, survey: Survey, object_id: str, limit: int) -> tuple[DetectionView, ...]:
+        """Return the newest detections of an object and of those that are the same in other surveys, by time."""
+        found = self._of_object("list_joint_detections", survey, object_id, limit=limit, min_probability=SAME_FROM)
+        return tuple(_read(rows.to_detection, row["detection"]) for row in reversed(found))
+
+    def same_objects(self, survey: Survey, object_id: str) -> tuple[SameObjectView, ...]:
+        """Return the objects of other surveys that are the same, most probable first."""
+        found = self._of_object("list_same_objects", survey, object_id, min_probability=SAME_FROM)
+        return tuple(_read(rows.to_same_object, row["same"]) for row in found)
 
     def classifications(self, survey: Survey, object_id: str) -> tuple[ClassificationView, ...]:
         """Return what each classifier says of an object, most probable class first."""
@@ -131,7 +153,39 @@ class GraphReader:
         if key not in events:
             raise NotFoundError(f"There is no event {name} in the graph.")
         notices = self._rows("list_event_notices", event_key=key)
-        return EventDetailView(events[key], tuple(_read(rows.to_notice, row["notice"]) for row in notices))
+        pairs = tuple(_read(_to_pair, row) for row in self._rows("list_pairs_of_event", event_key=key))
+        return EventDetailView(events[key], tuple(_read(rows.to_notice, row["notice"]) for row in notices), pairs)
+
+    def notices(self, name: str) -> tuple[Notice, ...]:
+        """Return all notices of an event as they were, with their localizations."""
+        found = self._rows("read_notices_of_events", event_keys=[self._event_key(name)])
+        return tuple(_read(_to_whole_notice, body) for row in found for body in row["bodies"])
+
+    def joint_events(
+        self, limit: int, cursor: str | None = None, state: CoincidenceState | None = None
+    ) -> Page[JointEventView]:
+        """Return joint events and withdrawn pairs, newest trigger first."""
+        place = EventCursor.decode(cursor)
+        bounds = {"before_time": place.trigger_time or "", "before_key": place.event_key}
+        found = self._rows("page_joint_events", state=_text(state), limit=limit + 1, **bounds)
+        wanted = [row["joint_event_id"] for row in found[:limit]]
+        known = self._joint_events(wanted)
+        last = found[limit - 1] if len(found) > limit else None
+        next_cursor = None if last is None else EventCursor(last["trigger_time"], last["joint_event_id"]).encode()
+        return Page(tuple(known[one] for one in wanted if one in known), next_cursor)
+
+    def joint_event(self, joint_event_id: str) -> JointEventView:
+        """Return one joint event with the objects that coincide with several of its events."""
+        known = self._joint_events([joint_event_id])
+        if joint_event_id not in known:
+            raise NotFoundError(f"There is no joint event {joint_event_id} in the graph.")
+        found = known[joint_event_id]
+        keys = sorted({key for pair in found.pairs for key in (pair.first_key, pair.second_key)})
+        is_open = found.state is CoincidenceState.OPEN
+        bounds: dict[str, Value] = {"least": MIN_COINCIDENCES, "limit": MAX_COUNTERPARTS}
+        told = self._rows("list_counterparts", event_keys=keys, **bounds) if is_open else []
+        names = ("object_key", "event_key", "log_bayes_factor")
+        return replace(found, coincidences=tuple(tuple(row[name] for name in names) for row in told))
 
     def candidates(self, name: str, limit: int, state: CoincidenceState | None = None) -> tuple[CandidateView, ...]:
         """Return the objects that coincide with an event, open ones first, then by evidence."""
@@ -197,6 +251,14 @@ class GraphReader:
             result.consume()
         return QueryRows(columns, values, truncated=len(found) > max_rows)
 
+    def _joint_events(self, joint_event_ids: Sequence[str]) -> dict[str, JointEventView]:
+        """Return the joint events and withdrawn pairs of those identities, without their objects."""
+        found: dict[str, Any] = {}
+        told = self._rows("list_pairs_of_joint_events", joint_event_ids=joint_event_ids) if joint_event_ids else []
+        for row in told:
+            found.setdefault(row["joint_event_id"], []).append(row)
+        return {key: _read(_to_joint_event, of_key) for key, of_key in found.items()}
+
     def _described(self, event_keys: Sequence[str]) -> dict[str, EventView]:
         """Return the events of those keys."""
         found = self._rows("describe_events", event_keys=sorted(set(event_keys))) if event_keys else []
@@ -248,6 +310,25 @@ class GraphReader:
             fetch_size=fetch_size,
             notifications_min_severity=NotificationMinimumSeverity.OFF,
         )
+
+
+def _to_pair(row: Row) -> EventPair:
+    """Read a pair of events."""
+    return stored_event_pair((row["first_key"], row["second_key"]), row["properties"])
+
+
+def _to_whole_notice(body: str) -> Notice:
+    """Read a notice from its canonical JSON."""
+    return codec.from_bytes(Notice, body.encode())
+
+
+def _to_joint_event(found: Sequence[Row]) -> JointEventView:
+    """Read the rows of one joint event; a withdrawn pair is alone."""
+    pairs = tuple(map(_to_pair, found))
+    newest = max((row["trigger_time"] for row in found if row["trigger_time"]), default=None)
+    return JointEventView(
+        found[0]["joint_event_id"], pairs[0].state, None if newest is None else parse_utc(newest), pairs
+    )
 
 
 def _text(value: StrEnum | None) -> str | None:

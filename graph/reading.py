@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from graph.model import CoincidenceState, EventState, Messenger, ScienceCase, Survey
+from graph.model import CoincidenceState, EventState, Messenger, Notice, ScienceCase, Survey
 from graph.views import (
     CandidateView,
     ClassificationView,
@@ -13,6 +13,7 @@ from graph.views import (
     DetectionView,
     EventDetailView,
     EventView,
+    JointEventView,
     LedgerNight,
     ListSummaryView,
     ListView,
@@ -21,6 +22,7 @@ from graph.views import (
     ObjectView,
     Page,
     QueryRows,
+    SameObjectView,
 )
 
 Value = object
@@ -43,6 +45,12 @@ class GraphReading(Protocol):
     def detections(self, survey: Survey, object_id: str, limit: int) -> tuple[DetectionView, ...]:
         """Return the newest detections of an object, in order of time."""
 
+    def joint_detections(self, survey: Survey, object_id: str, limit: int) -> tuple[DetectionView, ...]:
+        """Return the newest detections of an object and of those that are the same in other surveys, by time."""
+
+    def same_objects(self, survey: Survey, object_id: str) -> tuple[SameObjectView, ...]:
+        """Return the objects of other surveys that are the same, most probable first."""
+
     def classifications(self, survey: Survey, object_id: str) -> tuple[ClassificationView, ...]:
         """Return what each classifier says of an object, most probable class first."""
 
@@ -63,6 +71,17 @@ class GraphReading(Protocol):
 
     def event(self, name: str) -> EventDetailView:
         """Return the event of that key, or of that bare identifier if only one mission uses it."""
+
+    def notices(self, name: str) -> tuple[Notice, ...]:
+        """Return all notices of an event as they were, with their localizations."""
+
+    def joint_events(
+        self, limit: int, cursor: str | None = None, state: CoincidenceState | None = None
+    ) -> Page[JointEventView]:
+        """Return joint events and withdrawn pairs, newest trigger first."""
+
+    def joint_event(self, joint_event_id: str) -> JointEventView:
+        """Return one joint event, or the withdrawn pair of that identity."""
 
     def candidates(self, name: str, limit: int, state: CoincidenceState | None = None) -> tuple[CandidateView, ...]:
         """Return the objects that coincide with an event, the strongest case first."""

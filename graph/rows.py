@@ -24,6 +24,7 @@ from graph.views import (
     MatchView,
     NoticeView,
     ObjectView,
+    SameObjectView,
     TargetView,
 )
 
@@ -45,6 +46,11 @@ def to_object(row: Row) -> ObjectView:
 def to_detection(row: Row) -> DetectionView:
     """Read a detection."""
     return DetectionView(**{**row, "survey": Survey(row["survey"])})
+
+
+def to_same_object(row: Row) -> SameObjectView:
+    """Read an object of another survey that is the same."""
+    return SameObjectView(**{**row, "survey": Survey(row["survey"])})
 
 
 def to_classification(row: Row) -> ClassificationView:
@@ -127,7 +133,7 @@ def sum_ledger(rows: list[Row]) -> tuple[LedgerNight, ...]:
         total = sums.setdefault(
             key,
             {**dict.fromkeys(LEDGER_COUNTS, 0), "archived": None, "archive_mismatch": 0}
-            | {"filtered": {}, "dead_reasons": {}},
+            | {"filtered": {}, "dead_reasons": {}, "left_out": {}},
         )
         for name in LEDGER_COUNTS:
             total[name] += int(row.get(name) or 0)
@@ -135,8 +141,8 @@ def sum_ledger(rows: list[Row]) -> tuple[LedgerNight, ...]:
             archived = int(row["archived"])
             total["archived"] = (total["archived"] or 0) + archived
             total["archive_mismatch"] += abs(int(row["received"] or 0) - int(row["dead"] or 0) - archived)
-        for name in ("filtered", "dead_reasons"):
-            for reason, n in _from_json(row[name], dict).items():
+        for name in ("filtered", "dead_reasons", "left_out"):
+            for reason, n in _from_json(row.get(name), dict).items():
                 total[name][reason] = total[name].get(reason, 0) + int(n)
     ordered = sorted(sums, key=lambda key: (-key[0], key[1]))
     return tuple(LedgerNight(survey=survey, night=night, **sums[night, survey]) for night, survey in ordered)

@@ -19,6 +19,9 @@ RETRACTIONS = "heliograph.retractions"
 VOEVENT = "heliograph.voevent"
 """Every state of a coincidence as VOEvent 2.0 XML, keyed by event_key: opened, changed and withdrawn."""
 
+HEARTBEAT = "heliograph.heartbeat"
+"""Whether the link to each source of notices lives, keyed by source, at every change and now and then between."""
+
 DEAD_LETTERS = "heliograph.dead-letters"
 """Refused messages as received; headers stage, reason, message, source; key ``topic/partition/offset``."""
 
@@ -36,7 +39,16 @@ def avro_topic(topic: str) -> str:
     return f"{topic}.avro"
 
 
-PUBLISHED = (NOTICES, OBJECTS, JOINT_EVENTS, RETRACTIONS, VOEVENT, DEAD_LETTERS, *(list_topic(c) for c in ScienceCase))
+PUBLISHED = (
+    NOTICES,
+    OBJECTS,
+    JOINT_EVENTS,
+    RETRACTIONS,
+    VOEVENT,
+    HEARTBEAT,
+    DEAD_LETTERS,
+    *(list_topic(case) for case in ScienceCase),
+)
 """Every topic that Heliograph itself creates."""
 
 AVRO_TWINS = tuple(avro_topic(topic) for topic in (JOINT_EVENTS, RETRACTIONS, *(list_topic(c) for c in ScienceCase)))

@@ -7,11 +7,11 @@ UTC datetimes; times of detections are ``*_mjd_tai`` [d]. Null in the graph is N
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from graph.model import AlertTense, CoincidenceState, EventState, Messenger, ScienceCase, Survey, Term
+from graph.model import AlertTense, CoincidenceState, EventPair, EventState, Messenger, ScienceCase, Survey, Term
 
 ItemT = TypeVar("ItemT")
 
@@ -62,6 +62,16 @@ class DetectionView:
 
 
 @dataclass(frozen=True, slots=True)
+class SameObjectView:
+    """An object of another survey that is the same."""
+
+    survey: Survey
+    object_id: str
+    separation_arcsec: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class ClassificationView:
     """What one classifier said of an object."""
 
@@ -72,6 +82,8 @@ class ClassificationView:
     std: float | None
     n_points: int | None
     midpoint_mjd_tai: float | None
+    out_of_distribution: bool | None = None
+    """Whether the classifier was asked about something unlike what it knows; None in graphs of older versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +156,8 @@ class EventView:
     n_notices: int
     n_open_coincidences: int
     localization: LocalizationView | None
+    no_counterpart_probability: float | None = None
+    """That none of the objects that coincide is its counterpart; None where that was never worked out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +166,23 @@ class EventDetailView:
 
     event: EventView
     notices: tuple[NoticeView, ...]
+    pairs: tuple[EventPair, ...] = ()
+    """With other events, open ones first, then by evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class JointEventView:
+    """Events that open pairs link, or two whose pair was withdrawn."""
+
+    joint_event_id: str
+    """A hash of the members' keys."""
+    state: CoincidenceState
+    trigger_time: datetime | None
+    """Of the newest first event of a pair."""
+    pairs: tuple[EventPair, ...]
+    coincidences: tuple[tuple[str, str, float], ...] = ()
+    """(object_key, event_key, log Bayes factor) of objects that coincide with several members; only where one joint
+    event is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +200,8 @@ class CoincidenceView:
     terms: tuple[Term, ...]
     state: CoincidenceState
     revision: int
+    association_probability: float | None = None
+    """That this object is the event's counterpart, given all other candidates; None for a withdrawn pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +293,8 @@ class LedgerNight:
     dead_reasons: Mapping[str, int]
     """Number for each reason; they sum to ``dead``."""
     duplicates: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Classifier -> alerts on which it was not heard, because it failed or took too long."""
 
     @property
     def balanced(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.deps import Limit, ObjectIdPath, Reader, SurveyPath, answer
@@ -15,6 +17,7 @@ from api.schemas.objects import (
     MatchResponse,
     ObjectDetailResponse,
     ObjectResponse,
+    SameObjectResponse,
 )
 
 router = APIRouter(prefix="/objects", tags=["objects"], responses=problem_responses(404, 422, 503))
@@ -22,21 +25,29 @@ router = APIRouter(prefix="/objects", tags=["objects"], responses=problem_respon
 
 @router.get("/{survey}/{object_id}", response_model=ObjectDetailResponse)
 def read_object(request: Request, survey: SurveyPath, object_id: ObjectIdPath, reader: Reader) -> Response:
-    """Return one object with its classifications and catalogue matches."""
+    """Return one object with its classifications, its catalogue matches and the same object in other surveys."""
     body = ObjectDetailResponse(
         object=ObjectResponse.from_view(reader.object(survey, object_id)),
         classifications=tuple(map(ClassificationResponse.from_view, reader.classifications(survey, object_id))),
         matches=tuple(map(MatchResponse.from_view, reader.matches(survey, object_id))),
+        same_as=tuple(map(SameObjectResponse.from_view, reader.same_objects(survey, object_id))),
     )
     return answer(request, body)
 
 
 @router.get("/{survey}/{object_id}/detections", response_model=DetectionsResponse)
 def read_detections(
-    request: Request, survey: SurveyPath, object_id: ObjectIdPath, reader: Reader, limit: Limit
+    request: Request,
+    survey: SurveyPath,
+    object_id: ObjectIdPath,
+    reader: Reader,
+    limit: Limit,
+    *,
+    joint: Annotated[bool, Query(description="With those of the same object in other surveys.")] = False,
 ) -> Response:
     """Return the newest detections of an object, in order of time."""
-    found = reader.detections(survey, object_id, limit)
+    read = reader.joint_detections if joint else reader.detections
+    found = read(survey, object_id, limit)
     return answer(request, DetectionsResponse(items=tuple(map(DetectionResponse.from_view, found))))
 
 

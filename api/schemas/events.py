@@ -8,6 +8,7 @@ from datetime import datetime
 from pydantic import Field
 
 from api.schemas.common import MjdOfUtcOrNone, ResponseModel, TermResponse
+from api.schemas.joint_events import EventPairResponse
 from api.schemas.objects import ObjectResponse
 from graph.model import AlertTense, CoincidenceState, EventState, Messenger
 
@@ -56,6 +57,11 @@ class EventResponse(ResponseModel):
     is_astrophysical_burst: bool = Field(description="False when the mission says that it is not its target.")
     n_notices: int = Field(description="Notices in the graph.", examples=[3])
     n_open_coincidences: int = Field(description="Objects that coincide and are not withdrawn.", examples=[2])
+    no_counterpart_probability: float | None = Field(
+        description="Probability that none of them is the counterpart; with the `association_probability` of each "
+        "it sums to 1. Null where it was never worked out.",
+        examples=[0.62],
+    )
     localization: LocalizationResponse | None = Field(description="Where it is; null if only its time is known.")
 
 
@@ -89,6 +95,9 @@ class EventDetailResponse(ResponseModel):
 
     event: EventResponse = Field(description="As of its latest revision.")
     notices: tuple[NoticeResponse, ...] = Field(description="Oldest first.")
+    pairs: tuple[EventPairResponse, ...] = Field(
+        description="With other events that the same source may have made; open ones first, then by evidence."
+    )
 
 
 class CoincidenceResponse(ResponseModel):
@@ -109,6 +118,11 @@ class CoincidenceResponse(ResponseModel):
     joint_far_hz: float = Field(description="Rate of such chance pairs [Hz].", examples=[3.1e-8])
     log_bayes_factor: float = Field(description="ln of signal over chance, the sum of `terms`.", examples=[5.4])
     terms: tuple[TermResponse, ...] = Field(description="The addends.")
+    association_probability: float | None = Field(
+        description="Probability that this object is the event's counterpart, given all its other candidates and that "
+        "there may be none; null for a withdrawn pair.",
+        examples=[0.35],
+    )
     state: CoincidenceState = Field(description="`open`, or `withdrawn` after a retraction.", examples=["open"])
     revision: int = Field(description="Revision of the event that it was computed for.", examples=[3])
 

@@ -46,6 +46,9 @@ class ClassificationResponse(ResponseModel):
     midpoint_mjd_tai: float | None = Field(
         description="Newest detection that it used, MJD [d, TAI].", examples=[58994.3]
     )
+    out_of_distribution: bool | None = Field(
+        description="Whether the object is unlike all that the classifier was trained on.", examples=[False]
+    )
 
 
 class MatchResponse(ResponseModel):
@@ -61,12 +64,22 @@ class MatchResponse(ResponseModel):
     probability: float | None = Field(description="Probability that they are the same.", examples=[0.99])
 
 
+class SameObjectResponse(ResponseModel):
+    """An object of another survey that is the same."""
+
+    survey: Survey = Field(description="The survey that saw it.", examples=["lsst"])
+    object_id: str = Field(description="That survey's identifier.", examples=["313853517998456838"])
+    separation_arcsec: float = Field(description="Angle between the two [arcsec].", examples=[0.21])
+    probability: float = Field(description="Probability that they are one.", examples=[0.999])
+
+
 class ObjectDetailResponse(ResponseModel):
-    """An object with its classifications and catalogue matches."""
+    """An object with its classifications, catalogue matches and the same object in other surveys."""
 
     object: ObjectResponse = Field(description="The object.")
     classifications: tuple[ClassificationResponse, ...] = Field(description="Most probable first.")
     matches: tuple[MatchResponse, ...] = Field(description="Nearest first.")
+    same_as: tuple[SameObjectResponse, ...] = Field(description="Most probable first.")
 
 
 class DetectionResponse(ResponseModel):

@@ -55,6 +55,10 @@ class LedgerNightResponse(ResponseModel):
         description="Alerts filtered, for each reason.", examples=[{"low_reliability": 85}]
     )
     classified: int = Field(description="Alerts that the classifiers saw.", examples=[910])
+    left_out: Mapping[str, int] = Field(
+        description="Alerts on which a classifier was not heard, because it failed or took too long, for each.",
+        examples=[{"sn_types": 120}],
+    )
     loaded: int = Field(description="Alerts loaded into the graph.", examples=[900])
     dead: int = Field(description="Alerts refused as unreadable.", examples=[5])
     dead_reasons: Mapping[str, int] = Field(description="Alerts refused, for each reason.", examples=[{"malformed": 5}])

@@ -1,4 +1,4 @@
-// Keeps the page up to date: asks for events and lists every few seconds, redraws what has changed.
+// Keeps the page up to date: asks for events and lists when there is news and every few seconds, redraws what changed.
 
 import { formatAge } from "./format.js";
 import { drawSky } from "./sky.js";
@@ -12,6 +12,12 @@ const LONGEST_WAIT_MS = 60000;
 
 /** Between two looks at the totals [ms]: they count the whole graph. */
 const TOTALS_MS = 60000;
+
+/** Between news and the look at it [ms]: what is told together is looked at once. */
+const NEWS_MS = 150;
+
+/** What the stream of news tells of. */
+const NEWS = ["joint-event", "retraction", "list", "reset"];
 
 /** Time allowed for one answer [ms]. */
 const PATIENCE_MS = 20000;
@@ -29,6 +35,8 @@ let updatedAt = null;
 let totalsAt = -Infinity;
 let timer = 0;
 let busy = false;
+let hasNews = false;
+let stream = null;
 
 /** Ask for a path; null when nothing has changed since the last time. */
 async function ask(path, conditional = true) {
@@ -127,6 +135,7 @@ function redrawSky() {
 async function round() {
   if (busy) return;
   busy = true;
+  hasNews = false;
   try {
     const changed = [await refreshEvents(), await refreshLists()];
     await refreshTotals();
@@ -149,12 +158,31 @@ async function round() {
   } finally {
     busy = false;
   }
-  schedule(failures === 0 ? ROUND_MS : Math.min(LONGEST_WAIT_MS, ROUND_MS * 2 ** failures));
+  const wait = failures === 0 ? ROUND_MS : Math.min(LONGEST_WAIT_MS, ROUND_MS * 2 ** failures);
+  schedule(hasNews && failures === 0 ? NEWS_MS : wait);
 }
 
 function schedule(wait) {
   clearTimeout(timer);
   if (!document.hidden) timer = setTimeout(round, wait);
+}
+
+/** Look soon, once for all that is told meanwhile; a look that is under way is followed by another. */
+function heed() {
+  if (hasNews || failures > 0) return;
+  hasNews = true;
+  if (!busy) schedule(NEWS_MS);
+}
+
+/** Listen to the news while the page is seen: a browser has few lines to one service, and hidden pages need none. */
+function listen() {
+  if (document.hidden) {
+    stream?.close();
+    stream = null;
+  } else if (stream === null && "EventSource" in globalThis) {
+    stream = new EventSource("/api/v1/stream");
+    for (const kind of NEWS) stream.addEventListener(kind, heed);
+  }
 }
 
 function setTheme(name) {
@@ -169,7 +197,8 @@ function savedTheme() {
 }
 
 byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "red" ? "dark" : "red"));
-document.addEventListener("visibilitychange", () => schedule(0));
+document.addEventListener("visibilitychange", () => { listen(); schedule(0); });
 window.addEventListener("resize", redrawSky);
 setTheme(savedTheme());
 round();
+listen();

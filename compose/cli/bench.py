@@ -9,14 +9,17 @@ from typing import Annotated
 
 import typer
 
+from compose.bench.classify import ClassifyPlan, bench_classify
 from compose.bench.correlate import CorrelatePlan, bench_correlate
 from compose.bench.ingest import PACED_RATES_PER_S, IngestPlan, bench_ingest, disk_figures
 from compose.bench.night import NightPlan, bench_night
+from compose.bench.notices import STORM_OBJECTS, STORM_RATE_PER_S, StormPlan, bench_notices
 from compose.cli.console import StageBars, print_json, progress_bar, set_up_logging, stdout
 from compose.config import load_settings
 from compose.stack import embedded
-from graph.errors import HeliographError
+from graph.errors import ConfigurationError, HeliographError
 from graph.model import Survey
+from ingest.catalogues.opened import open_catalogues
 
 DEFAULT_ALERTS = 40_000
 """Alerts of a quick measurement: half a minute of work on two cores."""
@@ -31,6 +34,8 @@ class Work(StrEnum):
     INGEST = "ingest"
     NIGHT = "night"
     CORRELATE = "correlate"
+    CLASSIFY = "classify"
+    NOTICES = "notices"
 
 
 def bench(
@@ -43,6 +48,7 @@ def bench(
     scale: Annotated[bool, typer.Option("--scale", help="Grow the graph in ten steps, each a burst.")] = False,
     kill: Annotated[bool, typer.Option("--kill", help="Kill the stream in the middle of the night.")] = False,
     cutouts: Annotated[bool, typer.Option(help="Packets of the night with their images.")] = True,
+    source: Annotated[Path | None, typer.Option(exists=True, help="Recorded alerts, with classify.")] = None,
     objects: Annotated[int, typer.Option(min=100, help="Objects in memory, with correlate.")] = 1_000_000,
     skymap: Annotated[Path | None, typer.Option(exists=True, help="Recorded sky map, with correlate.")] = None,
     second_map: Annotated[Path | None, typer.Option(exists=True, help="Map that it overlaps with.")] = None,
@@ -57,6 +63,16 @@ def bench(
         with progress_bar() as bar:
             _show(bench_correlate(plan, StageBars(bar)), as_json=as_json)
         return
+    if work is Work.CLASSIFY:
+        if source is None:
+            raise ConfigurationError("bench classify needs recorded alerts: --source PATH.")
+        catalogues = open_catalogues(settings.ingest.catalogue_dir)
+        reliability = settings.ingest.min_reliability
+        classified = ClassifyPlan(survey, source, alerts or DEFAULT_ALERTS, catalogues, reliability)
+        with progress_bar() as bar:
+            task = bar.add_task("classify", total=classified.alerts)
+            _show(bench_classify(classified, lambda n: bar.update(task, completed=n)), as_json=as_json)
+        return
     home = settings.home / f"bench-{work.value}"
     shutil.rmtree(home, ignore_errors=True)
     settings = settings.model_copy(update={"home": home})
@@ -64,7 +80,10 @@ def bench(
     located = stack.apply(settings)
     try:
         with progress_bar() as bar:
-            if work is Work.NIGHT:
+            if work is Work.NOTICES:
+                storm = StormPlan((rate or [STORM_RATE_PER_S])[0], duration, objects=alerts or STORM_OBJECTS, seed=seed)
+                figures = bench_notices(located, storm, StageBars(bar))
+            elif work is Work.NIGHT:
                 night = NightPlan(alerts or SCALE_ALERTS, survey, kill=kill, seed=seed, cutouts=cutouts)
                 figures = bench_night(located, night, StageBars(bar))
             else:
@@ -74,7 +93,7 @@ def bench(
                     located, IngestPlan(number, survey, rates, duration, scale, seed), StageBars(bar)
                 )
         embedded.down(settings)
-        n, detections = figures["n"], figures["detections_in_graph"]
+        n, detections = figures["n"], figures.get("detections_in_graph")
         if isinstance(n, int) and isinstance(detections, int):
             figures |= disk_figures(settings, n, detections)
     finally:
@@ -83,6 +102,8 @@ def bench(
     _show(figures, as_json=as_json)
     if figures.get("nothing_lost") is False:
         raise HeliographError("The night does not add up: see 'checks'.")
+    if work is Work.NOTICES and figures["lost"] != 0:
+        raise HeliographError(f"{figures['lost']} of the notices are not in the graph.")
 
 
 def _show(figures: dict[str, object], *, as_json: bool) -> None:

@@ -31,8 +31,8 @@ RIGHT_ALIGNED = ("#", "score", "mag")
 
 
 LEDGER_FIELDS = (
-    "survey", "night", "stage", "received", "archived", "filtered", "classified", "loaded", "dead", "duplicates",
-    "balanced",
+    "survey", "night", "stage", "received", "archived", "filtered", "classified", "left_out", "loaded", "dead",
+    "duplicates", "balanced",
 )  # fmt: skip
 """What the ledger prints of a night, in order."""
 
@@ -151,7 +151,9 @@ def ledger(
         for line in lines:
             print_json(line)
     else:
-        shown_fields = [name for name in LEDGER_FIELDS if name != "stage"]
+        # A column that is nearly always empty would only take room from the others.
+        unused = {"stage"} if any(night.left_out for night in nights) else {"stage", "left_out"}
+        shown_fields = [name for name in LEDGER_FIELDS if name not in unused]
         table = Table(*shown_fields, box=SIMPLE_HEAD)
         for line in lines:
             shown = line | {"night": line["night"] or "unreadable", "balanced": "yes" if line["balanced"] else "NO"}
@@ -171,6 +173,7 @@ def ledger_line(night: LedgerNight) -> dict[str, object]:
         "archived": night.archived,
         "filtered": dict(sorted(night.filtered.items())),
         "classified": night.classified,
+        "left_out": dict(sorted(night.left_out.items())),
         "loaded": night.loaded,
         "dead": dict(sorted(night.dead_reasons.items())),
         "duplicates": night.duplicates,

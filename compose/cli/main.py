@@ -12,11 +12,16 @@ from compose.cli.console import stderr
 from graph.errors import HeliographError
 
 VERBS = {
-    "stack": ("setup", "up", "down", "status"),
+    "setup": ("setup",),
+    "stack": ("up", "down", "status"),
     "night": ("demo", "simulate", "replay"),
     "services": ("ingest", "listen", "coordinate", "serve"),
     "look": ("events", "lists", "cypher", "ledger", "notice"),
-    "models": ("classify", "train", "evaluate", "catalogue"),
+    "classify": ("classify",),
+    "crossmatch": ("crossmatch",),
+    "models": ("train", "evaluate", "catalogue"),
+    "associate": ("associate",),
+    "learn": ("learn",),
     "archive": ("archive",),
     "calibrate": ("calibrate",),
     "correlate": ("correlate",),

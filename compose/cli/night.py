@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +16,7 @@ from compose.cli.console import StageBars, print_json, progress_bar, set_up_logg
 from compose.cli.located import located_settings
 from compose.cli.look import list_table
 from compose.config import Settings, load_settings
-from compose.feed import feed_alerts, feed_notices
+from compose.feed import feed_alerts, feed_notices, feed_receptions
 from compose.night import Stopwatch, run_night
 from compose.stack import embedded
 from graph.bus import ensure_topics
@@ -23,6 +24,8 @@ from graph.errors import HeliographError, NotFoundError
 from graph.model import ScienceCase, Survey
 from graph.reader import GraphReader
 from graph.sender import KafkaSender
+from graph.times import parse_utc
+from ingest.archive.notices import NoticeArchive, Reception
 from ingest.catalogue import CatalogueLayout, build_catalogue
 from ingest.replay import is_alert_json, iter_alert_messages, iter_notice_messages
 from ingest.simulate import SimulatedNight, night_summary, send_streams, simulate_night, write_night
@@ -204,24 +207,52 @@ def is_packet(path: Path, payload: bytes) -> bool:
 
 def replay(
     paths: Annotated[
-        list[Path], typer.Argument(exists=True, help="Recorded packets or notices: files, folders, tar.gz.")
-    ],
+        list[Path] | None, typer.Argument(exists=True, help="Recorded packets or notices: files, folders, tar.gz.")
+    ] = None,
+    *,
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Alerts a second; as fast as possible when absent.")
     ] = None,
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="Times real time between the alerts' own times.")
     ] = None,
+    notices_archive: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Archive whose notices are sent in the order of reception.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TIME", help="With it: only what had been received by then, ISO 8601 UTC.")
+    ] = None,
+    topic: Annotated[
+        list[str] | None, typer.Option(help="With it: only what came on this topic; may be given again.")
+    ] = None,
 ) -> None:
     """Send recorded packets and notices to the topics that they came on."""
     if rate is not None and speed is not None:
         raise typer.BadParameter("Give either --rate or --speed.")
+    if not paths and notices_archive is None:
+        raise typer.BadParameter("Give paths, --notices-archive or both.")
+    if notices_archive is None and (as_of is not None or topic):
+        raise typer.BadParameter("--as-of and --topic go with --notices-archive.")
+    received = () if notices_archive is None else _received(notices_archive, as_of, topic or ())
     settings = located_settings()
     services.prepare(settings).close()
     with progress_bar() as bar:
         task = bar.add_task("alerts", total=None)
-        packets = (message for path in paths if not is_notice(path) for message in iter_alert_messages(path))
+        named = paths or []
+        packets = (message for path in named if not is_notice(path) for message in iter_alert_messages(path))
         sent = feed_alerts(settings, packets, lambda done: bar.update(task, completed=done), rate, speed)
-        found = (message for path in paths for message in iter_notice_messages(path) if not is_packet(*message[1:]))
-        topics = feed_notices(settings, found)
+        found = (message for path in named for message in iter_notice_messages(path) if not is_packet(*message[1:]))
+        topics = feed_notices(settings, found) + feed_receptions(settings, received)
     print_json({"alerts": sent, "notices": sum(topics.values()), "topics": dict(sorted(topics.items()))})
+
+
+def _received(root: str, as_of: str | None, topics: Iterable[str]) -> Iterator[Reception]:
+    """Return the notices of an archive as they were received until a time."""
+    try:
+        until = None if as_of is None else parse_utc(as_of)
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter("--as-of is not a time of ISO 8601.") from error
+    kept = NoticeArchive(root)
+    if not kept.days():
+        raise NotFoundError(f"The archive {root} holds no notices.")
+    return kept.receptions(until, topics)

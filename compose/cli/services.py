@@ -12,7 +12,7 @@ import typer
 from compose import services
 from compose.cli.console import print_json, stderr, stdout, until_interrupted
 from compose.cli.located import located_settings
-from coordinator.service import CoordinatorReport
+from coordinator.forming import CoordinatorReport
 from ingest.stream import BatchSummary
 
 Once = Annotated[bool, typer.Option("--once", help="End when everything that is there is done.")]

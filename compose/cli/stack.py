@@ -1,4 +1,4 @@
-"""Verbs for the embedded servers: setup, up, down, status."""
+"""Verbs for the embedded servers: up, down, status."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from compose.cli.console import print_json, progress_bar, stderr, stdout
+from compose.cli.console import print_json, stderr, stdout
 from compose.config import load_settings
 from compose.stack import embedded
-from compose.stack.jars import fetch_jars
-from compose.stack.java import check_java
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-def setup() -> None:
-    """Check Java and fetch the Java archives of the embedded servers; 'make setup' calls this."""
-    check_java()
-    with progress_bar() as progress:
-        task = progress.add_task("Java archives", total=None)
-        fetch_jars(lambda done, total: progress.update(task, completed=done, total=total))
 
 
 def up(as_json: AsJson = False) -> None:

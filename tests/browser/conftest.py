@@ -21,6 +21,7 @@ import uvicorn
 
 from api.app import create_app
 from api.config import ApiSettings
+from api.news import NewsHub
 from api.testing import FakeReader
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -183,9 +184,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(reader: FakeReader) -> Iterator[str]:
+def served(reader: FakeReader, news: NewsHub | None = None) -> Iterator[str]:
     """Serve the application on a free port of the loopback address and give its address."""
-    app = create_app(ApiSettings(), reader)
+    app = create_app(ApiSettings(), reader, news=news)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
@@ -200,8 +201,8 @@ def show(chromium: Browser) -> Iterator[Callable[..., Browser]]:
     """Return what opens the page of a reader; at the end the browser must have nothing to complain of."""
     with ExitStack() as stack:
 
-        def opened(reader: FakeReader, width: int = 1400, height: int = 1000) -> Browser:
-            chromium.open(stack.enter_context(served(reader)), width, height)
+        def opened(reader: FakeReader, width: int = 1400, height: int = 1000, news: NewsHub | None = None) -> Browser:
+            chromium.open(stack.enter_context(served(reader, news)), width, height)
             return chromium
 
         yield opened

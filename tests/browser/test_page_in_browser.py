@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import queue
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from api.news import News, NewsHub
 from api.testing import FakeGraph, FakeReader
 from graph.errors import StoreError
 from graph.model import AlertTense, CoincidenceState, EventState, Messenger, ScienceCase, Survey, Term
+from graph.topics import RETRACTIONS
 from graph.views import (
     CoincidenceCounts,
     CoincidenceView,
@@ -225,6 +229,47 @@ def test_a_retraction_reaches_the_open_page(show: Show) -> None:
     page.wait_for("document.querySelectorAll('#list-tables tr.gone').length === 2")
     page.wait_for("Boolean(document.querySelector('.newest .gone'))")
     assert painted(page, "--event") < before
+
+
+class Bus:
+    """A bus that tells what it is given."""
+
+    is_caught_up = True
+
+    def __init__(self) -> None:
+        self.waiting: queue.Queue[News] = queue.Queue()
+
+    def poll(self, timeout_s: float) -> list[News]:
+        try:
+            return [self.waiting.get(timeout=timeout_s / 10)]
+        except queue.Empty:
+            return []
+
+    def close(self) -> None: ...
+
+
+def test_an_open_page_is_told_of_a_retraction(show: Show) -> None:
+    reader, bus = FakeReader(NIGHT), Bus()
+    hub = NewsHub(lambda: bus, 5)
+    hub.start()
+    hub.wait_ready(10.0)
+    try:
+        page = show(reader, news=hub)
+        wait_end = time.monotonic() + 20.0
+        while not hub._readers:
+            assert time.monotonic() < wait_end, "the page never listened"
+            time.sleep(0.02)
+        # From now on the page looks only when it is told to.
+        page.run(
+            "void (() => { const real = setTimeout; window.setTimeout = (call, wait) => wait > 1000 ? 0 : "
+            "real(call, wait); for (let k = real(() => {}, 0); k > 0; k -= 1) clearTimeout(k); })()"
+        )
+        reader.retract("Fermi:805781402")
+        bus.waiting.put(News(RETRACTIONS, 0, 0, b'{"event_key": "Fermi:805781402"}'))
+        page.wait_for("document.querySelectorAll('#event-table .badge.retracted').length === 2")
+        page.wait_for("document.querySelectorAll('#list-tables tr.gone').length === 2")
+    finally:
+        hub.stop()
 
 
 def test_hostile_text_is_shown_and_never_run(show: Show) -> None:

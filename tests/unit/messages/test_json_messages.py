@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from coordinator import messages
 from coordinator.avro_twin import avro_files
-from coordinator.joint_events import JointEvent, event_pair_body
+from coordinator.chains import JointEvent
+from coordinator.event_pair_messages import PairAnnouncement, event_pair
 from coordinator.message_schemas import EVENT_PAIR, FOLLOW_UP_LIST, JOINT_EVENT, RETRACTION, SCHEMAS, schema_files
 from graph import codec
 from graph.model import Coincidence, CoincidenceState, EventPair, EventState, FollowUpList, Messenger
@@ -115,7 +116,13 @@ def test_pairs_of_events_keep_their_schema(build: Any, broken: Any, undeclared: 
         "LVK:S1", "Fermi:1", 1.7, None, 1e-12, 5.0, build.pair().terms, state, 2, 3, "j" if opened else None
     )
     joint = JointEvent("j", ("LVK:S1", "Fermi:1"), 1e-12, 5.0, (("ztf:ZTF20abbiixp", 6.0),)) if opened else None
-    body = round_trip({**event_pair_body(pair, joint), "alert_type": "initial" if opened else "retraction"})
+    first = build.event(event_key="LVK:S1", messenger=Messenger.GW, mission="LVK")
+    news = PairAnnouncement(
+        pair, joint, ((first, messages.NoticeFacts(None, build.trigger)),), 2, "ivo://a/b#2", "ivo://a/b#1"
+    )
+    body = round_trip(event_pair(news))
+    assert body["alert_type"] == ("update" if opened else "retraction")
+    assert (body["ref_type"], body["ref_instrument"], body["ref_ID"]) == ("GW", "LVK", "S1")
     assert broken(EVENT_PAIR, body) == []
     assert undeclared(EVENT_PAIR, body) == []
 
