@@ -44,8 +44,8 @@ bench: setup
 
 # Refits the shipped classifiers; DATA is a folder of labelled alerts laid out as docs/models/README.md says.
 models: setup
-	$(BIN)/heliograph train coarse-ztf --data $(DATA) --cards docs/models
-	$(BIN)/heliograph train coarse-lsst --data $(DATA) --cards docs/models
+	$(BIN)/heliograph train all --data $(DATA) --seed 20261122
+	$(BIN)/heliograph evaluate all --data $(DATA) --seed 20261122 --cards docs/models >/dev/null
 
 lock: setup
 	$(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \

@@ -37,8 +37,11 @@ from graph.sky_counts import SkyCounts
 from graph.times import mjd_tai_to_utc
 from ingest.alerts.columns import AlertColumns
 from ingest.alerts.decode import AlertDecoder
-from ingest.classify import Classifier
-from ingest.features import alert_features
+from ingest.catalogues.opened import open_catalogues
+from ingest.classifiers.contract import Classifications, batch_of
+from ingest.classifiers.registry import load_modules
+from ingest.classifiers.run import Runner
+from ingest.crossmatch import match_alerts
 from ingest.notices.registry import parse_notice
 from ingest.replay import iter_alert_messages, iter_notice_messages
 from ingest.rows import last_limit_before, magnitude
@@ -242,7 +245,8 @@ def open_events(told: Sequence[Sequence[Notice]]) -> tuple[OpenEvent, ...]:
 
 def _alerts(path: Path, survey: Survey, settings: Settings) -> Iterator[tuple[ObjectColumns, IntArray, IntArray]]:
     """Yield batch by batch the objects that pass, the nights of all alerts, and the (survey, night, cell) seen."""
-    decoder, classifier = AlertDecoder(survey), Classifier.load("coarse", survey)
+    decoder, catalogues = AlertDecoder(survey), open_catalogues(settings.ingest.catalogue_dir)
+    classifiers = Runner(load_modules(survey), time_limit_s=settings.ingest.classifier_time_limit_s)
     messages = (packet for found, packet in iter_alert_messages(path) if found is survey)
     while batch := list(islice(messages, ALERTS_AT_A_TIME)):
         columns, _ = decoder.decode(batch)
@@ -250,7 +254,8 @@ def _alerts(path: Path, survey: Survey, settings: Settings) -> Iterator[tuple[Ob
             continue
         reasons = screen(columns, settings.ingest.min_reliability, keep_private=settings.ingest.keep_private)
         kept = columns.take(reasons == "")
-        yield _objects(kept, classifier), _nights(columns.midpoint_mjd_tai), _seen(columns)
+        classified = classifiers.run(batch_of(kept, match_alerts(catalogues, kept))).leading(len(kept))
+        yield _objects(kept, classified), _nights(columns.midpoint_mjd_tai), _seen(columns)
 
 
 def _nights(mjd_tai: FloatArray) -> IntArray:
@@ -267,9 +272,8 @@ def _seen(columns: AlertColumns) -> IntArray:
     return np.unique(rows[(cell >= 0) & (cell < N_CELLS)], axis=0)
 
 
-def _objects(kept: AlertColumns, classifier: Classifier) -> ObjectColumns:
+def _objects(kept: AlertColumns, classified: Classifications) -> ObjectColumns:
     """Return the objects of alerts as the graph would have them after each."""
-    classified = classifier.classify(kept, alert_features(kept))
     return ObjectColumns(
         survey=np.full(len(kept), kept.survey.value, dtype=object),
         object_id=kept.object_id,

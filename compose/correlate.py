@@ -20,28 +20,24 @@ from graph.errors import MalformedPacketError, SkyMapError, WireError
 from graph.model import Notice, Survey
 from graph.objects import ObjectColumns
 from graph.regions import region_of
-from ingest.alerts.columns import AlertColumns
 from ingest.alerts.decode import AlertDecoder
-from ingest.classify import Classifier
+from ingest.catalogues.opened import open_catalogues
+from ingest.classifiers.contract import batch_of
+from ingest.classifiers.registry import load_modules
+from ingest.classifiers.run import Runner
 from ingest.config import IngestSettings
-from ingest.crossmatch import Catalogue, crossmatch, open_catalogues
-from ingest.features import alert_features
+from ingest.crossmatch import match_alerts
+from ingest.hosts import find_hosts
 from ingest.notices.registry import parse_notice
 from ingest.replay import iter_alert_messages, iter_notice_messages
 from ingest.rows import alert_rows
 from ingest.screening import screen
-
-CLASSIFIER = "coarse"
-"""Name of the classifier that the alert stream runs."""
 
 MAX_BATCH_BYTES = 64 << 20
 """Packets decoded at a time [byte]: 1,000 of ZTF's with images; with their columns a fifth of a gigabyte."""
 
 ROWS_BETWEEN_MERGES = 200_000
 """Detections gathered before only the newest state of each object is kept: some 50 MB of columns."""
-
-SMALLEST_HOST_PROBABILITY = 0.5
-"""Probability above which a catalogue entry with a distance is taken for an object's host [1]."""
 
 Columns = dict[str, NDArray[np.generic]]
 Progress = Callable[[int], None]
@@ -72,13 +68,13 @@ class ObjectFold:
         self._parts: list[Columns] = []
         self._pending = 0
 
-    def add(self, rows: AlertRows, host_distance_mpc: NDArray[np.float64]) -> None:
-        """Take the detections of one batch, (n,) each, with the distances of their hosts [Mpc], NaN for none."""
+    def add(self, rows: AlertRows) -> None:
+        """Take the detections of one batch, (n,) each."""
         names = ("object_id", "detection_id", "ra_deg", "dec_deg", "midpoint_mjd_tai", "first_midpoint_mjd_tai")
         more = ("last_limit_mjd_tai", "mag_ab", "top_class", "class_probability", "n_detections")
-        part: Columns = {name: getattr(rows, name) for name in (*names, *more)}
+        hosts = ("host_distance_mpc", "host_distance_err_mpc")
+        part: Columns = {name: getattr(rows, name) for name in (*names, *more, *hosts)}
         part["survey"] = np.full(len(rows), rows.survey.value, dtype=object)
-        part["host_distance_mpc"] = host_distance_mpc
         self._parts.append(part)
         self._pending += len(rows)
         if self._pending >= ROWS_BETWEEN_MERGES:
@@ -92,7 +88,7 @@ class ObjectFold:
             return ObjectColumns(text, text, empty, empty, empty, empty, empty, text, empty, np.empty(0, np.int64))
         state = self._parts[0]
         taken = ("survey", "object_id", "ra_deg", "dec_deg", "first_midpoint_mjd_tai", "last_limit_mjd_tai")
-        more = ("top_class", "class_probability", "n_detections", "host_distance_mpc")
+        more = ("top_class", "class_probability", "n_detections", "host_distance_mpc", "host_distance_err_mpc")
         return ObjectColumns(latest_mag=state["mag_ab"], **{name: state[name] for name in (*taken, *more)})  # type: ignore[arg-type, unused-ignore]
 
     def _merge(self) -> None:
@@ -125,7 +121,9 @@ def read_objects(path: Path, settings: IngestSettings, progress: Progress) -> tu
     """
     catalogues = open_catalogues(settings.catalogue_dir)
     decoders = {survey: AlertDecoder(survey, max_message_bytes=settings.max_message_bytes) for survey in Survey}
-    classifiers = {survey: Classifier.load(CLASSIFIER, survey) for survey in Survey}
+    classifiers = {
+        survey: Runner(load_modules(survey), time_limit_s=settings.classifier_time_limit_s) for survey in Survey
+    }
     fold, counts = ObjectFold(), AlertCounts()
     for survey, packets in _batches(iter_alert_messages(path), settings.max_rows_at_once):
         columns, rejects = decoders[survey].decode(packets)
@@ -134,22 +132,11 @@ def read_objects(path: Path, settings: IngestSettings, progress: Progress) -> tu
         reasons = screen(columns, settings.min_reliability, keep_private=settings.keep_private)
         counts.filtered.update(reasons[reasons != ""].tolist())
         kept = columns.take(reasons == "")
-        classified = classifiers[survey].classify(kept, alert_features(kept))
-        rows = alert_rows(kept, classified, np.full(len(kept), "", dtype=object))
-        fold.add(rows, _host_distances(catalogues, kept))
+        outcome = classifiers[survey].run(batch_of(kept, match_alerts(catalogues, kept)))
+        hosts = find_hosts(catalogues, kept.ra_deg, kept.dec_deg)
+        fold.add(alert_rows(kept, outcome.leading(len(kept)), hosts, np.full(len(kept), "", dtype=object)))
         progress(counts.received)
     return fold.objects(), counts
-
-
-def _host_distances(catalogues: tuple[Catalogue, ...], kept: AlertColumns) -> NDArray[np.float64]:
-    """Return the distance (n,) [Mpc] of the likeliest entry that states one; NaN where there is none."""
-    matches = crossmatch(catalogues, kept.ra_deg, kept.dec_deg)
-    usable = (matches.probability >= SMALLEST_HOST_PROBABILITY) & (matches.distance_mpc > 0.0)
-    by_probability = np.flatnonzero(usable)[np.argsort(matches.probability[usable], kind="stable")]
-    distance = np.full(len(kept), np.nan)
-    # The last assignment to a row stands: the likeliest.
-    distance[matches.row[by_probability]] = matches.distance_mpc[by_probability]
-    return distance
 
 
 def _batches(messages: Iterable[tuple[Survey, bytes]], max_rows: int) -> Iterator[tuple[Survey, list[bytes]]]:

@@ -32,6 +32,9 @@ class IngestSettings(BaseModel):
     min_reliability: float = Field(
         default=0.3, ge=0, le=1, description="Real/bogus score below which an alert is filtered as 'low_reliability'."
     )
+    classifier_time_limit_s: float = Field(
+        default=30.0, gt=0, description="Time that one classifier has for one batch [s]; beyond it is left out."
+    )
     keep_private: bool = Field(default=False, description="Load ZTF alerts of partnership programmes too.")
     max_message_bytes: int = Field(
         default=8_388_608, ge=1024, description="Largest alert packet that is decoded [bytes]."
@@ -51,6 +54,25 @@ class IngestSettings(BaseModel):
         default=Compression.NONE,
         description="Compression of archived packets: none, zstd or lz4; their images are compressed already.",
     )
+    xmatch_url: str = Field(
+        default="",
+        description="X-match service; empty means the CDS's for 'heliograph crossmatch' and none for the stream.",
+    )
+    xmatch_timeout_s: float = Field(default=30.0, gt=0, le=600, description="Time allowed for an answer of it [s].")
+    xmatch_max_concurrent: int = Field(default=4, ge=1, le=32, description="Requests to it under way at once.")
+    xmatch_rows_per_request: int = Field(
+        default=20000, ge=1, le=200_000, description="Positions in one request to it at most."
+    )
+    xmatch_cache_dir: Path | None = Field(
+        default=None, description="Folder of its answers on a local disk; empty means 'xmatch' below HELIOGRAPH_HOME."
+    )
+    xmatch_cache_days: float = Field(default=7.0, gt=0, description="Age at which an answer is asked for again [d].")
+    xmatch_cache_mb: int = Field(
+        default=512, ge=1, description="Size at which the oldest quarter of the answers is deleted [MiB]."
+    )
     gcn_client_id: str = Field(default="", description="Client id for GCN Kafka.")
     gcn_client_secret: SecretStr = Field(default=SecretStr(""), description="Client secret for GCN Kafka.")
     gcn_domain: str = Field(default="gcn.nasa.gov", description="GCN Kafka domain.")
+    heartbeat_gap_s: float = Field(
+        default=60.0, gt=0, description="Time without a heartbeat of a source beyond which its link counts as down [s]."
+    )

@@ -140,7 +140,8 @@ def light_curve_features(curves: LightCurves) -> FeatureTable:
 
 def galactic_latitude_deg(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
     """Return the galactic latitude [deg] of ICRS positions [deg]; NaN stays NaN."""
-    _, latitude = erfa.icrs2g(np.radians(ra_deg), np.radians(dec_deg))
+    with np.errstate(invalid="ignore"):
+        _, latitude = erfa.icrs2g(np.radians(ra_deg), np.radians(dec_deg))
     return np.asarray(np.degrees(latitude), dtype=np.float64)
 
 

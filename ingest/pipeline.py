@@ -23,11 +23,15 @@ from ingest.alerts.columns import AlertColumns, BoolArray, IntArray, Reject, Tex
 from ingest.alerts.decode import AlertDecoder
 from ingest.alerts.library import SchemaSource
 from ingest.archive.writer import ArchiveWriter
-from ingest.classify import Classifier
-from ingest.crossmatch import Catalogue, crossmatch
-from ingest.features import alert_features
+from ingest.catalogues.opened import Catalogue
+from ingest.classifiers.contract import Batch, batch_of
+from ingest.classifiers.registry import load_modules
+from ingest.classifiers.run import Outcome, Runner
+from ingest.classifiers.warm import warm_up
+from ingest.crossmatch import match_alerts
 from ingest.fetch import Fetched
-from ingest.rows import alert_rows, match_rows, objects_message
+from ingest.hosts import find_hosts
+from ingest.rows import alert_rows, classification_rows, match_rows, objects_message
 from ingest.screening import screen
 
 UNREADABLE_NIGHT = 0
@@ -48,6 +52,8 @@ class BatchReport:
     """(n,) whether the classifiers saw it."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage [s]."""
+    left_out: tuple[str, ...] = ()
+    """Classifiers that were not heard on this batch, because they failed or took too long."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -70,6 +76,7 @@ class Pipeline:
         min_reliability: float,
         keep_private: bool,
         max_message_bytes: int,
+        classifier_time_limit_s: float,
         registry: SchemaSource | None = None,
         archive: ArchiveWriter | None = None,
     ) -> None:
@@ -80,7 +87,10 @@ class Pipeline:
         self._min_reliability = min_reliability
         self._keep_private = keep_private
         self._decoder = AlertDecoder(survey, max_message_bytes=max_message_bytes, registry=registry)
-        self._classifier = Classifier.load("coarse", survey)
+        modules = load_modules(survey)
+        # Compiling takes longer than a classifier has for a batch.
+        warm_up(modules, survey)
+        self._classifiers = Runner(modules, time_limit_s=classifier_time_limit_s)
 
     def run(self, fetched: Fetched) -> BatchReport:
         """Take a batch of packets to the archive and the graph, its dead letters and its news to Kafka."""
@@ -102,11 +112,13 @@ class Pipeline:
             reasons = screen(columns, self._min_reliability, keep_private=self._keep_private)
             report.outcome[columns.row] = np.where(reasons == "", "loaded", "filtered:" + reasons)
             kept = columns.take(reasons == "")
-        rows = self._load(kept, fetched, report)
+        batch, outcome = self._classify(kept, report)
+        rows = self._load(batch, outcome, fetched, report)
         with report.stage("publish"):
             self._bury(fetched, rejects)
             if len(rows):
-                news = objects_message(rows, self._classifier.spec.classifier, self._classifier.spec.version)
+                spoke = outcome.leading(len(batch))
+                news = objects_message(rows, spoke.classifier, spoke.version)
                 self._sender.send(OBJECTS, rows.survey.value, news)
             self._sender.flush()
         return report
@@ -119,19 +131,28 @@ class Pipeline:
         self._archive.write(fetched.topic, partition, fetched.offset, fetched.timestamp_ms, fetched.messages, columns)
         report.archived[columns.row] = True
 
-    def _load(self, kept: AlertColumns, fetched: Fetched, report: BatchReport) -> AlertRows:
-        """Classify, cross-match and write what was not set aside."""
-        with report.stage("features"):
-            features = alert_features(kept)
-        with report.stage("classify"):
-            classified = self._classifier.classify(kept, features)
-            report.classified[kept.row] = True
+    def _classify(self, kept: AlertColumns, report: BatchReport) -> tuple[Batch, Outcome]:
+        """Cross-match and classify what was not set aside."""
         with report.stage("crossmatch"):
-            matches = match_rows(crossmatch(self._catalogues, kept.ra_deg, kept.dec_deg))
+            matches = match_alerts(self._catalogues, kept)
+        with report.stage("features"):
+            batch = batch_of(kept, matches)
+        with report.stage("classify"):
+            outcome = self._classifiers.run(batch)
+        report.classified[kept.row] = True
+        report.left_out = tuple(outcome.left_out)
+        for name, seconds in outcome.seconds.items():
+            report.seconds[f"classify.{name}"] = seconds
+        return batch, outcome
+
+    def _load(self, batch: Batch, outcome: Outcome, fetched: Fetched, report: BatchReport) -> AlertRows:
+        """Write objects, detections, classifications and cross-matches to the graph."""
         with report.stage("write"):
-            rows = alert_rows(kept, classified, source_names(fetched, kept.row))
-            duplicates = self._store.write(rows, matches, classified.classifier, classified.version)
-            report.outcome[kept.row[duplicates]] = "duplicate"
+            row = batch.columns.row
+            hosts = find_hosts(self._catalogues, batch.columns.ra_deg, batch.columns.dec_deg)
+            rows = alert_rows(batch.columns, outcome.leading(len(batch)), hosts, source_names(fetched, row))
+            duplicates = self._store.write(rows, match_rows(batch.matches), classification_rows(outcome.kept()))
+            report.outcome[row[duplicates]] = "duplicate"
         return rows
 
     def _bury(self, fetched: Fetched, rejects: Sequence[Reject]) -> None:

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Final
+
 import numpy as np
 import orjson
 
-from graph.alert_store import AlertRows, MatchRows
+from graph.alert_store import AlertRows, ClassificationRows, MatchRows
 from graph.sky import ang2pix
+from graph.taxonomy import LEAVES, ORDINARY, OTHER
 from ingest.alerts.columns import (
     AB_ZERO_POINT_NJY_MAG,
     BANDS,
     AlertColumns,
     FloatArray,
+    IntArray,
     LightCurves,
     TextArray,
 )
-from ingest.classify import Classifications
+from ingest.classifiers.contract import Answers, Classifications, abstain
+from ingest.classifiers.summary import settle
 from ingest.crossmatch import CrossMatches
+from ingest.hosts import Hosts
+
+SMALLEST_HOST_PROBABILITY: Final = 0.5
+"""Probability from which a galaxy is taken for an object's host [1]."""
+
+LEAVES_KEPT: Final = 4
+"""Classes of a distribution that are kept with it: the others have less than a fifth together in nearly all cases."""
+
+NO_EXTRAS: Final[dict[str, float]] = {}
+"""Extras of an answer that has none."""
+
+SAYS_NOTHING: Final = ("", OTHER, ORDINARY)
+"""Answers that are not kept: no class leads, or none of those that the classifier knows."""
+
+NOBODY: Final = abstain("none", "0", ("SN",), np.zeros(0, np.int64))
+"""Answers on nothing."""
 
 BAND_NAMES = np.array([*BANDS, ""], dtype=object)
 """Band letter by code; the last one answers code -1."""
@@ -37,8 +59,30 @@ def last_limit_before(curves: LightCurves, first_midpoint_mjd_tai: FloatArray) -
     return np.where(np.isfinite(newest), newest, np.nan)
 
 
-def alert_rows(columns: AlertColumns, classified: Classifications, source: TextArray) -> AlertRows:
+def host_distances(hosts: Hosts, n: int) -> tuple[FloatArray, FloatArray]:
+    """Return the distance of the likely host of n alerts and its error [Mpc]; NaN where there is none."""
+    best = hosts.best()
+    best = best.take(np.flatnonzero((best.probability >= SMALLEST_HOST_PROBABILITY) & (best.distance_mpc > 0.0)))
+    distance, error = np.full(n, np.nan), np.full(n, np.nan)
+    distance[best.row], error[best.row] = best.distance_mpc, best.distance_err_mpc
+    return distance, error
+
+
+def stands_for(classified: Classifications) -> tuple[TextArray, FloatArray]:
+    """Return class and probability that stand for each object; empty text and NaN where nothing does.
+
+    Of a distribution over the leaves of the taxonomy it is the deepest class that is more likely than all else, so
+    that a supernova of unclear type is a supernova.
+    """
+    if classified.classes == LEAVES:
+        return settle(classified.probability)
+    return classified.top_class, classified.top_probability.astype(np.float64)
+
+
+def alert_rows(columns: AlertColumns, classified: Classifications, hosts: Hosts, source: TextArray) -> AlertRows:
     """Return the rows that `graph.alert_store.AlertStore` writes for these alerts."""
+    distance, distance_err = host_distances(hosts, len(columns))
+    top_class, class_probability = stands_for(classified)
     return AlertRows(
         survey=columns.survey,
         object_id=columns.object_id,
@@ -56,11 +100,55 @@ def alert_rows(columns: AlertColumns, classified: Classifications, source: TextA
         psf_flux_err_njy=columns.psf_flux_err_njy,
         mag_ab=magnitude(columns.psf_flux_njy),
         reliability=columns.reliability,
-        top_class=classified.top_class,
-        class_probability=classified.top_probability.astype(np.float64),
-        std=classified.std.astype(np.float64),
-        n_points=classified.n_points.astype(np.int64),
+        top_class=top_class,
+        class_probability=class_probability,
+        host_distance_mpc=distance,
+        host_distance_err_mpc=distance_err,
     )
+
+
+def classification_rows(answers: Answers) -> ClassificationRows:
+    """Return the answers of all classifiers on the alerts about which they said something."""
+    parts = [_spoken(answer) for answer in (NOBODY, *answers.values())]
+    names = [column.name for column in fields(ClassificationRows)]
+    return ClassificationRows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _spoken(answer: Classifications) -> ClassificationRows:
+    """Return one classifier's answers where it did not abstain and named a class."""
+    top_class, class_probability = stands_for(answer)
+    row = np.flatnonzero(~answer.abstained & ~np.isin(top_class, SAYS_NOTHING))
+    return ClassificationRows(
+        row=row,
+        classifier=np.full(len(row), answer.classifier, dtype=object),
+        version=np.full(len(row), answer.version, dtype=object),
+        top_class=top_class[row],
+        class_probability=class_probability[row],
+        std=answer.std[row],
+        n_points=answer.n_points[row],
+        out_of_distribution=answer.out_of_distribution[row],
+        extras=_extras(answer, row),
+    )
+
+
+def _extras(answer: Classifications, row: IntArray) -> TextArray:
+    """Return the finite extras of some answers as dictionaries; one empty dictionary serves all that have none.
+
+    A distribution over the leaves of the taxonomy is kept beside them: its likeliest classes and their probabilities.
+    """
+    found = np.full(len(row), NO_EXTRAS, dtype=object)
+    values = {name: numbers[row] for name, numbers in answer.extras.items()}
+    for place in (
+        np.flatnonzero(np.any([np.isfinite(numbers) for numbers in values.values()], axis=0)) if values else ()
+    ):
+        found[place] = {name: float(numbers[place]) for name, numbers in values.items() if np.isfinite(numbers[place])}
+    if answer.classes == LEAVES:
+        likeliest = np.argsort(-answer.probability[row], axis=1, kind="stable")[:, :LEAVES_KEPT]
+        names = np.array(LEAVES, dtype=object)[likeliest].tolist()
+        shares = np.take_along_axis(answer.probability[row], likeliest, axis=1).astype(np.float64).round(4).tolist()
+        for number, (kinds, probabilities) in enumerate(zip(names, shares, strict=True)):
+            found[number] = {**found[number], "leaves": kinds, "leaf_probabilities": probabilities}
+    return found
 
 
 def match_rows(matches: CrossMatches) -> MatchRows:
@@ -74,6 +162,10 @@ def match_rows(matches: CrossMatches) -> MatchRows:
         source_dec_deg=matches.dec_deg,
         separation_arcsec=matches.separation_arcsec,
         probability=matches.probability,
+        log_bayes_factor=matches.log_bayes_factor,
+        p_chance=matches.p_chance,
+        redshift=matches.redshift,
+        distance_mpc=matches.distance_mpc,
     )
 
 

@@ -37,8 +37,8 @@ from graph.sender import KafkaSender
 from ingest.alerts.columns import FloatArray, IntArray
 from ingest.alerts.schema_registry import open_registry
 from ingest.archive.writer import ArchiveWriter
+from ingest.catalogues.opened import open_catalogues
 from ingest.config import IngestSettings
-from ingest.crossmatch import open_catalogues
 from ingest.fetch import RangeFetcher
 from ingest.offsets import OffsetRange, cut_blocks, planned_ranges, share_blocks
 from ingest.pipeline import BatchReport, Pipeline
@@ -107,6 +107,8 @@ class RangeReport:
     """Night -> messages."""
     classified: Counter[int] = field(default_factory=Counter)
     """Night -> messages."""
+    left_out: Counter[tuple[int, str]] = field(default_factory=Counter)
+    """(night, classifier) -> messages on which the classifier was not heard."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage -> wall time [s]."""
     latency: Counter[int] = field(default_factory=Counter)
@@ -116,7 +118,9 @@ class RangeReport:
         """Add what became of a batch of the range."""
         self.outcomes.update(zip(report.night.tolist(), report.outcome.tolist(), strict=True))
         self.archived.update(report.night[report.archived].tolist())
-        self.classified.update(report.night[report.classified].tolist())
+        classified = report.night[report.classified].tolist()
+        self.classified.update(classified)
+        self.left_out.update((night, name) for name in report.left_out for night in classified)
         _add_seconds(self.seconds, report.seconds)
         self.latency.update(latency_bins(now_s - timestamp_ms[timestamp_ms >= 0] / 1e3).tolist())
 
@@ -165,6 +169,7 @@ def _pipeline(survey: Survey, plan: WorkerPlan) -> Pipeline:
         open_catalogues(ingest.catalogue_dir),
         min_reliability=ingest.min_reliability,
         keep_private=ingest.keep_private,
+        classifier_time_limit_s=ingest.classifier_time_limit_s,
         max_message_bytes=ingest.max_message_bytes,
         registry=open_registry(
             ingest.schema_registry_url,
@@ -203,6 +208,7 @@ def ledger_entries(
     outcomes: dict[tuple[str, int, int], Counter[str]] = defaultdict(Counter)
     archived: Counter[tuple[str, int, int]] = Counter()
     classified: Counter[tuple[str, int, int]] = Counter()
+    left_out: dict[tuple[str, int, int], Counter[str]] = defaultdict(Counter)
     for report in reports:
         wanted = report.wanted
         place = (wanted.topic, wanted.partition)
@@ -212,6 +218,8 @@ def ledger_entries(
             outcomes[(*place, night)][outcome] += n
         archived.update({(*place, night): n for night, n in report.archived.items()})
         classified.update({(*place, night): n for night, n in report.classified.items()})
+        for (night, name), n in report.left_out.items():
+            left_out[*place, night][name] += n
     return [
         {
             "entry_id": f"{topic}/{partition}/{spans[topic, partition][0]}/{night}",
@@ -224,6 +232,7 @@ def ledger_entries(
             "received": sum(count.values()),
             "archived": archived[topic, partition, night] if keeps_archive else None,
             "classified": classified[topic, partition, night],
+            "left_out": json.dumps(dict(sorted(left_out[topic, partition, night].items()))),
             "loaded": count["loaded"],
             "duplicates": count["duplicate"],
             "dead": sum(_reasons(count, "dead").values()),

@@ -1,4 +1,4 @@
-"""The alert stream as a process of its own, to be killed and started again."""
+"""The alert stream, or another service, as a process of its own, to be killed and started again."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ STOP_GRACE_S = 60.0
 
 
 class IngestProcess:
-    """``heliograph ingest`` on the servers of some settings; its output goes to ``logs/ingest.log``."""
+    """``heliograph ingest``, or another verb, on the servers of some settings; its output goes to ``logs``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, verb: str = "ingest") -> None:
         self._settings = settings
-        self._log = settings.home / "logs" / "ingest.log"
+        self._verb = verb
+        self._log = settings.home / "logs" / f"{verb}.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._process = self._start()
 
@@ -43,7 +44,7 @@ class IngestProcess:
             "HELIOGRAPH_GRAPH__URI": self._settings.graph.uri,
             "HELIOGRAPH_KAFKA__BOOTSTRAP_SERVERS": self._settings.kafka.bootstrap_servers,
         }
-        command = [sys.executable, "-c", "from compose.cli import main; main()", "ingest"]
+        command = [sys.executable, "-c", "from compose.cli import main; main()", self._verb]
         with self._log.open("ab") as sink:
             return subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
@@ -53,7 +54,7 @@ class IngestProcess:
         """Raise `StoreError` when it has ended by itself."""
         status = self._process.poll()
         if status is not None:
-            raise StoreError(f"The alert stream ended with status {status}: {last_line(self._log)}")
+            raise StoreError(f"'{self._verb}' ended with status {status}: {last_line(self._log)}")
 
     def kill_and_restart(self) -> None:
         """End the process and its JVM at once, as a power cut would, and start it again."""

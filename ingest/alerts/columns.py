@@ -137,6 +137,19 @@ class AlertColumns:
     """(n,) distance of the known moving body that is nearest [arcsec], NaN when there is none (ZTF ssdistnr, out to
     30 arcsec, hence also of bodies that are not associated; LSST ephOffset, before 10.0 from residualRa and
     residualDec)."""
+    template_mag: FloatArray
+    """(n,) [mag AB] in the alert's band of the nearest source in the template image (ZTF magnr), or of the template at
+    the place of the alert (LSST templateFlux); NaN when absent or not positive."""
+    template_separation_arcsec: FloatArray
+    """(n,) distance of that source [arcsec] (ZTF distnr); NaN when absent, as for LSST."""
+    neighbour_g_mag: FloatArray
+    """(n,) of the source of `nearest_source_arcsec` [mag AB] (ZTF sgmag1, of PS1); NaN when absent, as for LSST."""
+    neighbour_r_mag: FloatArray
+    """(n,) likewise in r (ZTF srmag1)."""
+    neighbour_i_mag: FloatArray
+    """(n,) likewise in i (ZTF simag1)."""
+    neighbour_z_mag: FloatArray
+    """(n,) likewise in z (ZTF szmag1)."""
     light_curves: LightCurves
     forced: ForcedPhotometry
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import BANDS, AlertColumns, Reject, TextArray
+from ingest.alerts.columns import AB_ZERO_POINT_NJY_MAG, BANDS, AlertColumns, Reject, TextArray
 from ingest.alerts.lightcurve import (
     Points,
     build_forced,
@@ -80,6 +80,7 @@ LAYOUT: Layout = (
             Column("trailLength", Kind.FLOAT, ("diaSource.trailLength",)),
             Column("glint_trail", Kind.INT, ("diaSource.glint_trail",)),
             Column("extendedness", Kind.FLOAT, ("diaSource.extendedness",)),
+            Column("templateFlux", Kind.FLOAT, ("diaSource.templateFlux",)),
             Column("ephOffset", Kind.FLOAT, ("ssSource.ephOffset",)),
             Column("residualRa", Kind.FLOAT, ("ssSource.residualRa",)),
             Column("residualDec", Kind.FLOAT, ("ssSource.residualDec",)),
@@ -142,6 +143,12 @@ def normalise(decoded: Decoded) -> tuple[AlertColumns, list[Reject]]:
         is_streak=alerts.integers("glint_trail") == 1,
         extendedness=_within_unity(alerts.floats("extendedness")),
         solar_system_separation_arcsec=_separation_arcsec(alerts, dec_deg[kept]),
+        template_mag=_magnitude(alerts.floats("templateFlux")),
+        template_separation_arcsec=absent.copy(),
+        neighbour_g_mag=absent.copy(),
+        neighbour_r_mag=absent.copy(),
+        neighbour_i_mag=absent.copy(),
+        neighbour_z_mag=absent.copy(),
         light_curves=curves,
         forced=build_forced(kept, forced, decoded.items[1].offsets, np.ones(len(forced.band), dtype=np.bool_)),
     )
@@ -178,6 +185,13 @@ def _separation_arcsec(alerts: Slots, dec_deg: FloatArray) -> FloatArray:
     across, along = alerts.floats("residualRa") * np.cos(np.radians(dec_deg)), alerts.floats("residualDec")
     stated = _not_negative(alerts.floats("ephOffset"))
     return np.where(np.isfinite(stated), stated, _not_negative(np.hypot(across, along) * ARCSEC_PER_DEG))
+
+
+def _magnitude(flux_njy: FloatArray) -> FloatArray:
+    """Return AB magnitudes of fluxes [nJy]; NaN for those that are not positive."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mag = AB_ZERO_POINT_NJY_MAG - 2.5 * np.log10(flux_njy)
+    return np.where((flux_njy > 0.0) & np.isfinite(mag), mag, np.nan)
 
 
 def _not_negative(values: FloatArray) -> FloatArray:

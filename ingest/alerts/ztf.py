@@ -106,6 +106,12 @@ LAYOUT: Layout = (
             Column("jdstarthist", Kind.FLOAT, ("candidate.jdstarthist",)),
             Column("sgscore1", Kind.FLOAT, ("candidate.sgscore1",)),
             Column("distpsnr1", Kind.FLOAT, ("candidate.distpsnr1",)),
+            Column("magnr", Kind.FLOAT, ("candidate.magnr",)),
+            Column("distnr", Kind.FLOAT, ("candidate.distnr",)),
+            Column("sgmag1", Kind.FLOAT, ("candidate.sgmag1",)),
+            Column("srmag1", Kind.FLOAT, ("candidate.srmag1",)),
+            Column("simag1", Kind.FLOAT, ("candidate.simag1",)),
+            Column("szmag1", Kind.FLOAT, ("candidate.szmag1",)),
         ),
     ),
     Table(("prv_candidates",), _POINT),
@@ -159,6 +165,12 @@ def normalise(decoded: Decoded) -> tuple[AlertColumns, list[Reject]]:
         is_streak=np.zeros(len(alerts), dtype=np.bool_),
         extendedness=np.full(len(alerts), np.nan),
         solar_system_separation_arcsec=_within(alerts.floats("ssdistnr"), 0.0, np.inf),
+        template_mag=_magnitude(alerts, "magnr"),
+        template_separation_arcsec=_within(alerts.floats("distnr"), 0.0, np.inf),
+        neighbour_g_mag=_magnitude(alerts, "sgmag1"),
+        neighbour_r_mag=_magnitude(alerts, "srmag1"),
+        neighbour_i_mag=_magnitude(alerts, "simag1"),
+        neighbour_z_mag=_magnitude(alerts, "szmag1"),
         light_curves=curves,
         forced=build_forced(kept, *_forced(decoded)),
     )
@@ -225,6 +237,11 @@ def _band(slots: Slots) -> ByteArray:
 def flux_of_mag(mag: FloatArray) -> FloatArray:
     """Return the flux [nJy] of an AB magnitude; NaN for what is none, `SENTINEL` included."""
     return np.asarray(10.0 ** ((AB_ZERO_POINT_NJY_MAG - _within(mag, 0.0, FAINTEST_MAG)) / 2.5), dtype=np.float64)
+
+
+def _magnitude(alerts: Slots, name: str) -> FloatArray:
+    """Return a column of magnitudes, NaN for what is none."""
+    return _within(alerts.floats(name), 0.0, FAINTEST_MAG)
 
 
 def _present(values: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ import pytest
 
 from compose import services
 from compose.testing import Installation
-from coordinator.service import CoordinatorReport
+from coordinator.forming import CoordinatorReport
 from graph import codec
 from graph.alert_store import AlertRows, AlertStore, MatchRows
 from graph.bus import read_all
@@ -24,12 +24,11 @@ from graph.times import datetime_to_mjd_tai
 from graph.topics import JOINT_EVENTS, OBJECTS, RETRACTIONS, list_topic
 from ingest.listen import NoticeListener
 from ingest.notices.skymap_fits import read_skymap
+from ingest.rows import classification_rows
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-NO_MATCHES = MatchRows(
-    *(np.array([], dtype=kind) for kind in (np.int64, object, object, object, float, float, float, float))
-)
+NO_MATCHES = MatchRows(*(np.array([], dtype=kind) for kind in (np.int64, object, object, object, *(float,) * 8)))
 GW170817 = datetime(2017, 8, 17, 12, 41, 4, 400_000, tzinfo=UTC)
 GRB200524A = datetime(2020, 5, 24, 5, 4, 0, 360_000, tzinfo=UTC)
 
@@ -64,9 +63,9 @@ def put_object(
         np.array([""], object),
         floats(np.nan),
         floats(np.nan),
-        np.array([1]),
+        floats(np.nan),
     )
-    AlertStore(installation.connection).write(rows, NO_MATCHES, "none", "0")
+    AlertStore(installation.connection).write(rows, NO_MATCHES, classification_rows({}))
     sender = KafkaSender(installation.settings.kafka)
     sender.send(OBJECTS, "ztf", orjson.dumps({"survey": "ztf", "object_id": [object_id]}))
     sender.flush()

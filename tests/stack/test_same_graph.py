@@ -122,6 +122,7 @@ def run(settings: Settings, home: Path, packets: Packets, delivery: Delivery) ->
             min_reliability=0.3,
             keep_private=False,
             max_message_bytes=2**23,
+            classifier_time_limit_s=120.0,
             archive=ArchiveWriter(str(home / "archive"), sync=False),
         )
         fetched, named = batches(survey, values, delivery)

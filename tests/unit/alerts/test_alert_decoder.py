@@ -223,6 +223,7 @@ def test_alerts_of_one_exposure_share_its_id(decoder: AlertDecoder, candid: int,
 def test_absent_values_have_one_form(decoder: AlertDecoder) -> None:
     record = _record()
     record["candidate"] |= dict.fromkeys(("rb", "ssdistnr", "sgscore1", "ssnamenr", "jdstarthist", "exptime"))
+    record["candidate"] |= dict.fromkeys(("magnr", "sgmag1", "szmag1"), -999.0) | {"srmag1": None, "distnr": None}
     record["candidate"] |= {"distpsnr1": -999.0, "ndethist": -999, "programid": 2, "sigmapsf": -999.0}
     record["prv_candidates"] = None
     columns, rejects = decoder.decode([_pack(record)])
@@ -232,6 +233,11 @@ def test_absent_values_have_one_form(decoder: AlertDecoder) -> None:
         columns.star_galaxy_score,
         columns.nearest_source_arcsec,
         columns.solar_system_separation_arcsec,
+        columns.template_mag,
+        columns.template_separation_arcsec,
+        columns.neighbour_g_mag,
+        columns.neighbour_r_mag,
+        columns.neighbour_z_mag,
     ):
         assert np.isnan(column[0])
     assert np.isnan(columns.psf_flux_err_njy[0])

@@ -134,9 +134,16 @@ def ztf_expected(record: Record) -> Record:
         "is_streak": False,
         "extendedness": math.nan,
         "solar_system_separation_arcsec": _nan(part.get("ssdistnr")),
+        "template_mag": _nan(part.get("magnr")),
+        "template_separation_arcsec": _nan(part.get("distnr")),
+        **{f"neighbour_{band}_mag": _nan(part.get(f"s{band}mag1")) for band in "griz"},
         "light_curve": points,
         "forced": sorted(forced, key=lambda point: point[0]),
     }
+
+
+def _mag(flux_njy: float | None) -> float:
+    return 31.4 - 2.5 * math.log10(flux_njy) if flux_njy is not None and flux_njy > 0.0 else math.nan
 
 
 def _lsst_point(source: Record) -> tuple[float, ...]:
@@ -189,6 +196,9 @@ def lsst_expected(record: Record) -> Record:
         "is_streak": bool(source.get("glint_trail")),
         "extendedness": _nan(source["extendedness"]),
         "solar_system_separation_arcsec": _nan(separation),
+        "template_mag": _mag(source.get("templateFlux")),
+        "template_separation_arcsec": math.nan,
+        **dict.fromkeys((f"neighbour_{band}_mag" for band in "griz"), math.nan),
         "light_curve": points,
         "forced": sorted((point for point in forced if not math.isnan(point[2])), key=lambda point: point[0]),
     }

@@ -12,9 +12,9 @@ import pytest
 from graph.errors import ModelError
 from graph.model import Survey
 from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves
-from ingest.classify import MODELS, Classifications, Classifier, ModelSpec, soften
+from ingest.classifiers.forests import MODELS, Classifications, Classifier, ModelSpec, soften
 from ingest.features import FeatureTable
-from ingest.train import export, fit_forests
+from ingest.training.forests import export, fit_forests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,6 +94,7 @@ def columns(n: int, survey: Survey = Survey.ZTF) -> AlertColumns:
         ~flag,
         nan,
         nan,
+        *(nan,) * 6,
         curves,
         ForcedPhotometry(curves.offsets, none, curves.band, none, none),
     )

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graph.model import Survey
-from ingest import training_data
 from ingest.alerts.decode import decode_alerts
-from ingest.classify import Classifier
+from ingest.classifiers.forests import Classifier
 from ingest.features import alert_features
-from ingest.training_examples import tabulate
+from ingest.training import histories as collection
+from ingest.training.examples import tabulate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def test_training_reads_packets_as_the_decoder_does(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders = ("ztf_packets/20181129", "ztf_packets/20200202")
-    monkeypatch.setattr(training_data, "ZTF_FOLDERS", folders)
+    monkeypatch.setattr(collection, "ZTF_FOLDERS", folders)
     files = [path for folder in folders for path in sorted((shared_data / "alerts" / folder).glob("*.avro"))]
     columns, rejects = decode_alerts(Survey.ZTF, [path.read_bytes() for path in files])
     assert not rejects
@@ -27,7 +27,7 @@ def test_training_reads_packets_as_the_decoder_does(shared_data: Path, monkeypat
     names = Classifier.load("coarse", Survey.ZTF).spec.features
     histories = {
         (item.object_id, round(item.midpoint_mjd_tai[-1], 5)): item
-        for item in training_data.ztf_packets(shared_data / "alerts")
+        for item in collection.ztf_packets(shared_data / "alerts")
     }
     compared = 0
     for place, key in enumerate(zip(columns.object_id, columns.midpoint_mjd_tai.round(5).tolist(), strict=True)):

@@ -7,22 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from sklearn.metrics import roc_auc_score
 
 from graph.model import Survey
 from graph.times import mjd_utc_to_tai
-from ingest.classify import MODELS, Classifier
-from ingest.evaluation import area_under_curve, calibration_error, class_weights
-from ingest.model_card import model_card
-from ingest.train import MODEL_VERSION, evaluate, model_features, train
-from ingest.training_data import (
+from ingest.classifiers.forests import MODELS, Classifier
+from ingest.training.coarse import MODEL_VERSION, evaluate, model_features, train
+from ingest.training.evaluation import class_weights
+from ingest.training.examples import HISTORY_D, MINIMUM_POINTS, as_seen_by_ztf, cut_histories, lend_context, tabulate
+from ingest.training.histories import (
     FLUXCAL_NJY,
     History,
     SimulatedObject,
     flux_from_magnitude,
     split_fraction,
 )
-from ingest.training_examples import HISTORY_D, MINIMUM_POINTS, as_seen_by_ztf, cut_histories, lend_context, tabulate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,31 +115,6 @@ def test_objects_weigh_the_same() -> None:
     # Four objects against one: the root of the ratio.
     assert weight[label == "a"].sum() / weight[label == "b"].sum() == pytest.approx(2.0)
     assert weight.sum() == pytest.approx(len(label))
-
-
-def test_metrics_equal_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    score, positive, weight = np.round(rng.random(300), 1), rng.random(300) < 0.4, rng.random(300)
-    assert area_under_curve(score, positive, weight) == pytest.approx(
-        roc_auc_score(positive, score, sample_weight=weight)
-    )
-    stated = rng.random(50_000)
-    honest = rng.random(50_000) < stated
-    assert calibration_error(stated, honest, np.ones(50_000)) < 0.01
-    assert calibration_error(stated, ~honest, np.ones(50_000)) > 0.3
-
-
-@pytest.mark.parametrize("survey", list(Survey))
-def test_the_card_is_the_sidecar(survey: Survey) -> None:
-    spec = Classifier.load("coarse", survey).spec
-    card = model_card(spec)
-    assert spec.sha256 in card
-    assert all(source in card for source in spec.training["sources"])
-    assert f"{spec.metrics['accuracy']:.3f}" in card
-    for row, name in zip(spec.metrics["confusion"], spec.classes, strict=True):
-        assert f"| {name} | " + " | ".join(str(cell) for cell in row) + " |" in card
-    stored = MODELS.parents[1] / "docs" / "models" / f"coarse-{survey}.md"
-    assert stored.read_text() == card
 
 
 def test_training_again_gives_the_shipped_bytes(shared_data: Path, tmp_path: Path) -> None:

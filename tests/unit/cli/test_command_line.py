@@ -80,7 +80,8 @@ def test_simulated_packets_are_classified_without_a_server(tmp_path: Path) -> No
     done = heliograph(tmp_path, "classify", str(out / "alerts"))
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(lines) == 30
+    assert len({line["detection_id"] for line in lines}) == 30
+    assert {line["classifier"] for line in lines} >= {"coarse", "variability", "summary"}
     for line in lines:
         assert line["survey"] == "ztf"
         assert (line["class"] is None) == (line["probability"] is None)

@@ -47,8 +47,9 @@ def rows_of(detections: list[Detection]) -> AlertRows:
         number + 0.5,
         np.full(n, 1.0),
         np.full(n, "SN", dtype=object),
-        *(np.full(n, 1.0) for _ in range(2)),
-        np.full(n, 1),
+        np.full(n, 1.0),
+        np.full(n, np.nan),
+        np.full(n, np.nan),
     )
 
 
@@ -87,7 +88,7 @@ def test_the_newest_state_does_not_depend_on_the_order(detections: list[Detectio
     fold = ObjectFold()
     for start in range(0, len(shuffled), 4):
         part = shuffled[start : start + 4]
-        fold.add(rows_of(part), np.full(len(part), np.nan))
+        fold.add(rows_of(part))
         if start % 8 == 0:
             fold.objects()
     objects = fold.objects()

@@ -208,6 +208,12 @@ def alerts(n: int) -> AlertColumns:
         is_streak=np.zeros(n, dtype=np.bool_),
         extendedness=np.full(n, np.nan),
         solar_system_separation_arcsec=np.full(n, np.nan),
+        template_mag=np.full(n, np.nan),
+        template_separation_arcsec=np.full(n, np.nan),
+        neighbour_g_mag=np.full(n, np.nan),
+        neighbour_r_mag=np.full(n, np.nan),
+        neighbour_i_mag=np.full(n, np.nan),
+        neighbour_z_mag=np.full(n, np.nan),
         light_curves=curves(*(random_curve(seed) for seed in range(n))),
         forced=ForcedPhotometry(
             np.zeros(n + 1, dtype=np.int64), np.empty(0), np.empty(0, dtype=np.int8), np.empty(0), np.empty(0)

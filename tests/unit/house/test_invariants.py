@@ -26,14 +26,17 @@ WIRE_NAMES = frozenset(
 )
 """Names that surveys and missions give their fields and that Heliograph has other names for."""
 
-OUTGOING = frozenset(f"coordinator/{name}.py" for name in ("messages", "message_schemas", "voevent"))
+OUTGOING = frozenset(
+    f"coordinator/{name}.py" for name in ("messages", "event_pair_messages", "message_schemas", "voevent")
+)
 """Modules that write what Heliograph publishes in the words of GCN and VOEvent, and read none of it."""
 
 CLOCKS = frozenset({"datetime.now", "datetime.today", "datetime.utcnow", "date.today", "time.time", "time.time_ns"})
 """What reads the calendar; ``time.monotonic`` only paces a loop and is not among them."""
 
-WATCHES = frozenset({"compose/lag.py", "ingest/stream.py"})
-"""Modules that measure how long alerts wait, by Kafka's timestamps; what they find reaches no graph and no list."""
+WATCHES = frozenset({"compose/clock.py", "compose/lag.py", "ingest/stream.py", "ingest/xmatch/pacing.py"})
+"""Modules that measure how long alerts wait, by Kafka's timestamps, how old an answer on disk is, and when a notice came
+or a heartbeat did not; what they find reaches no graph and no list."""
 
 GRAPH_WRITING = re.compile(r"\b(?:DELETE|REMOVE|DROP)\b")
 NODE_MAKING = re.compile(r"(?<!ON )\bCREATE\b")

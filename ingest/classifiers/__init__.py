@@ -1,0 +1,1 @@
+"""Classifiers: small, pure, one contract; see `ingest.classifiers.contract`."""

@@ -1,0 +1,154 @@
+"""Variable stars, cataclysmic variables, flares, active nuclei and tidal disruptions; the state of known blazars.
+
+Bagged forests over the rhythm and amplitude of light curves and the source in quiescence. Catalogue types are no
+features: they are where the labels of real alerts came from, so a model that read them would only be asked what it was
+told. The object-level summary weighs them against these answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.model import Survey
+from ingest.alerts.columns import BANDS
+from ingest.classifiers.contract import Answers, Batch, Classifications, Input, Module
+from ingest.classifiers.forests import Classifier
+from ingest.classifiers.variability_features import (
+    RHYTHM_FEATURES,
+    SOURCE_FEATURES,
+    reference_flux_njy,
+    variability_features,
+)
+from ingest.features import CONTEXT_FEATURES, LIGHT_CURVE_FEATURES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves
+    from ingest.crossmatch import CrossMatches
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+NAME: Final = "variability"
+"""Of the classifier and its artefacts."""
+
+BLAZAR_CATALOGUES: Final = frozenset({"3hsp", "4lac", "ctao_blazars"})
+"""Catalogues whose entries are blazars: Chang et al. 2019, doi:10.1051/0004-6361/201834526; Ajello et al. 2022,
+doi:10.3847/1538-4365/ac9523, of which 98 % are; the third are targets of the CTAO's own programme."""
+
+MIN_QUIESCENT_POINTS: Final = 3
+"""Points in the alert's band that a quiescent level takes beside the newest: fewer have no middle that one flare does
+not move."""
+
+MIN_MATCH_PROBABILITY: Final = 0.5
+"""Chance that position and entry are one source, from which it is called one: the more probable case."""
+
+_UNUSED: Final = frozenset(
+    {
+        *(f"{side}_{band}_{kind}" for side in ("rise", "fall") for band in "gri" for kind in ("mag_d", "err_mag_d")),
+        *("since_first_d", "last_limit_gap_d", "mean_flux_njy", "n_upper_limits", "detected_share"),
+    }
+)
+"""Features that no model reads: single slopes of what goes up and down say little, and upper limits tell the collection
+that a light curve is from, since published and simulated ones have none."""
+
+
+_CADENCE: Final = frozenset(
+    {
+        *("n_points", *(f"n_points_{band}" for band in BANDS), "n_nights", "points_per_night", "mean_significance"),
+        *("max_snr", "amplitude_significance", "night_step_sigma", "outburst_rise_d", "outburst_fall_d"),
+    }
+)
+"""Features that tell how often and how deep was looked, not at what: the simulation's cadence is not the survey's, of
+which real alerts hold histories of 1000 detections."""
+
+
+def model_features(survey: Survey) -> tuple[str, ...]:
+    """Return the columns that a survey's model reads.
+
+    Notes
+    -----
+    ZTF: g and r, and what the packet says of the source. LSST: six bands and forced photometry; packets name no
+    neighbour, and the training data hold no template, so nothing that needs either.
+    """
+    curve = [feature.name for feature in LIGHT_CURVE_FEATURES if feature.name not in _UNUSED]
+    rhythm = [feature.name for feature in RHYTHM_FEATURES if feature.name not in _UNUSED]
+    if survey is Survey.LSST:
+        rhythm = [name for name in rhythm if not name.startswith("relative_") and name not in _CADENCE]
+        return (*(name for name in curve if name not in _CADENCE), *rhythm, *(f"forced_{name}" for name in rhythm))
+    one_band = {*(f"n_points_{band}" for band in "uizy"), "r_i_mag", "r_i_err_mag", "difference_ri_mag"}
+    beside = [feature.name for table in (CONTEXT_FEATURES, SOURCE_FEATURES) for feature in table]
+    return (*(name for name in (*curve, *rhythm) if name not in one_band), *beside)
+
+
+class Variability(Module):
+    """Bagged forests over `variability_features`."""
+
+    name: ClassVar[str] = NAME
+    surveys: ClassVar[frozenset[Survey]] = frozenset(Survey)
+    inputs: ClassVar[frozenset[Input]] = frozenset({Input.LIGHT_CURVE, Input.FORCED, Input.CONTEXT, Input.CATALOGUES})
+    minimum_points: ClassVar[int] = 1
+    cost_us: ClassVar[float] = 40.0
+    extras: ClassVar[Mapping[str, str]] = {
+        "blazar_flux_ratio": "flux of a known blazar, template included, over the median of its history in the band; "
+        "above 1 is a high state",
+    }
+
+    def __init__(self, survey: Survey, forests: Classifier | None = None) -> None:
+        """Load the forests of a survey, or take those that are given."""
+        self._forests = forests or Classifier.load(self.name, survey)
+
+    @property
+    def version(self) -> str:
+        """Version of the training recipe."""
+        return self._forests.spec.version
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the survey's model."""
+        return self._forests.spec.classes
+
+    def classify(self, batch: Batch, answers: Answers) -> Classifications:
+        """Classify all alerts of a batch; fewer detections than the survey's model takes give no answer."""
+        del answers
+        answer = self._forests.classify(batch.columns, variability_features(batch.columns, batch.features))
+        ratio = np.where(answer.abstained, np.nan, blazar_flux_ratio(batch.columns, batch.matches))
+        return replace(answer, extras={"blazar_flux_ratio": ratio})
+
+
+def blazar_flux_ratio(columns: AlertColumns, matches: CrossMatches) -> FloatArray:
+    """Return the flux of each known blazar over its quiescent level, (n,); NaN for other alerts.
+
+    Notes
+    -----
+    Both are template plus difference flux in the alert's band. The quiescent level is the median of the history's
+    detections and forced photometry without the newest point. A history of detections alone leaves out the visits that
+    saw the template's level, so the ratio of a source in outburst is too small, never too large.
+    """
+    ratio = np.full(len(columns), np.nan)
+    known = np.isin(matches.catalogue.astype(str), list(BLAZAR_CATALOGUES))
+    rows = np.unique(matches.row[known & (matches.probability >= MIN_MATCH_PROBABILITY)])
+    rows = rows[columns.band[rows] >= 0]
+    reference = reference_flux_njy(columns.take(rows))[np.arange(len(rows)), columns.band[rows]]
+    # Of all alerts few are of blazars, so that a loop over them costs nothing.
+    for row, base in zip(rows.tolist(), reference.tolist(), strict=True):
+        past = np.concatenate(
+            [_earlier_flux(points, row, columns) for points in (columns.light_curves, columns.forced)]
+        )
+        level = base + np.median(past) if len(past) >= MIN_QUIESCENT_POINTS else np.nan
+        if level > 0.0:
+            ratio[row] = (base + columns.psf_flux_njy[row]) / level
+    return np.where(np.isfinite(ratio), ratio, np.nan)
+
+
+def _earlier_flux(points: LightCurves | ForcedPhotometry, row: int, columns: AlertColumns) -> FloatArray:
+    """Return the difference fluxes of an alert's own band before it [nJy]."""
+    place = slice(points.offsets[row], points.offsets[row + 1])
+    flux, time = points.psf_flux_njy[place], points.midpoint_mjd_tai[place]
+    chosen = (points.band[place] == columns.band[row]) & (time < columns.midpoint_mjd_tai[row]) & np.isfinite(flux)
+    return np.asarray(flux[chosen], dtype=np.float64)
