@@ -45,8 +45,8 @@ class ClassifyPlan:
     """What is measured."""
 
     survey: Survey
-    source: Path
-    """Folder or file of recorded packets; see `ingest.replay.iter_alert_messages`."""
+    source: tuple[Path, ...]
+    """Folders or files of recorded packets; see `ingest.replay.iter_alert_messages`."""
     alerts: int
     """Alerts to classify; the recorded ones are repeated until there are so many."""
     catalogues: tuple[Catalogue, ...]
@@ -114,7 +114,7 @@ def bench_classify(plan: ClassifyPlan, progress: Callable[[int], None]) -> dict[
 def _screened(plan: ClassifyPlan) -> AlertColumns:
     """Return the recorded alerts of the survey that the stream would classify."""
     decoder = AlertDecoder(plan.survey)
-    packets = [packet for found, packet in iter_alert_messages(plan.source) if found is plan.survey]
+    packets = [packet for path in plan.source for found, packet in iter_alert_messages(path) if found is plan.survey]
     columns, _ = decoder.decode(packets)
     return columns.take(screen(columns, plan.min_reliability, keep_private=False) == "")
 

@@ -48,7 +48,9 @@ def bench(
     scale: Annotated[bool, typer.Option("--scale", help="Grow the graph in ten steps, each a burst.")] = False,
     kill: Annotated[bool, typer.Option("--kill", help="Kill the stream in the middle of the night.")] = False,
     cutouts: Annotated[bool, typer.Option(help="Packets of the night with their images.")] = True,
-    source: Annotated[Path | None, typer.Option(exists=True, help="Recorded alerts, with classify.")] = None,
+    source: Annotated[
+        list[Path] | None, typer.Option(exists=True, help="Recorded alerts, with classify; may be repeated.")
+    ] = None,
     objects: Annotated[int, typer.Option(min=100, help="Objects in memory, with correlate.")] = 1_000_000,
     skymap: Annotated[Path | None, typer.Option(exists=True, help="Recorded sky map, with correlate.")] = None,
     second_map: Annotated[Path | None, typer.Option(exists=True, help="Map that it overlaps with.")] = None,
@@ -64,11 +66,11 @@ def bench(
             _show(bench_correlate(plan, StageBars(bar)), as_json=as_json)
         return
     if work is Work.CLASSIFY:
-        if source is None:
+        if not source:
             raise ConfigurationError("bench classify needs recorded alerts: --source PATH.")
         catalogues = open_catalogues(settings.ingest.catalogue_dir)
         reliability = settings.ingest.min_reliability
-        classified = ClassifyPlan(survey, source, alerts or DEFAULT_ALERTS, catalogues, reliability)
+        classified = ClassifyPlan(survey, tuple(source), alerts or DEFAULT_ALERTS, catalogues, reliability)
         with progress_bar() as bar:
             task = bar.add_task("classify", total=classified.alerts)
             _show(bench_classify(classified, lambda n: bar.update(task, completed=n)), as_json=as_json)

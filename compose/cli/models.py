@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -52,7 +53,8 @@ def evaluate(model: ModelName, data: DataDir, out: OutDir = MODELS, cards: CardD
                 batches[survey] = sample_alerts(survey, data)
         if cards is not None:
             write_card(replace(spec, metrics=figures), cards, alerts_per_s=alerts_per_s(name, batches[survey]))
-        print_json({"model": f"{name}-{survey}", "version": spec.version, **figures})
+        # Figures have keys that are numbers; what is printed is what the sidecar would hold.
+        print_json({"model": f"{name}-{survey}", "version": spec.version, **json.loads(json.dumps(figures))})
 
 
 def catalogue(

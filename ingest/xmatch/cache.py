@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ APPLICATION_ID = 0x48454C58
 
 BUSY_S = 10.0
 """How long to wait for another process that writes [s]; a chunk of 20,000 answers takes some 0.2 s."""
+
+SWITCH_ATTEMPTS = 100
+"""Attempts to switch the file to a write-ahead log in that time: one each tenth of a second."""
 
 FREED = 0.25
 """Share of the answers that is deleted, oldest first, when the file is full: seldom enough to cost nothing."""
@@ -195,9 +199,10 @@ class MatchCache:
             return self._opened()
 
     def _opened(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False)
+        # Immediate: a transaction that reads first and writes later is refused at once where another wrote meanwhile.
+        connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level="IMMEDIATE", check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA temp_store = MEMORY")
             with connection:
@@ -225,6 +230,19 @@ class MatchCache:
         self._connection = None
         for end in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let readers and a writer work side by side; SQLite does not wait by itself where two ask for this at once."""
+    for attempt in range(SWITCH_ATTEMPTS):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if attempt == SWITCH_ATTEMPTS - 1:
+                raise
+            time.sleep(BUSY_S / SWITCH_ATTEMPTS)
+        else:
+            return
 
 
 def _check_marks(connection: sqlite3.Connection) -> None:

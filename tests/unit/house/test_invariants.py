@@ -35,8 +35,8 @@ CLOCKS = frozenset({"datetime.now", "datetime.today", "datetime.utcnow", "date.t
 """What reads the calendar; ``time.monotonic`` only paces a loop and is not among them."""
 
 WATCHES = frozenset({"compose/clock.py", "compose/lag.py", "ingest/stream.py", "ingest/xmatch/pacing.py"})
-"""Modules that measure how long alerts wait, by Kafka's timestamps, how old an answer on disk is, and when a notice came
-or a heartbeat did not; what they find reaches no graph and no list."""
+"""Modules that measure how long alerts wait, by Kafka's timestamps, how old an answer on disk is, and when a notice
+came or a heartbeat did not; what they find reaches no graph and no list."""
 
 GRAPH_WRITING = re.compile(r"\b(?:DELETE|REMOVE|DROP)\b")
 NODE_MAKING = re.compile(r"(?<!ON )\bCREATE\b")
