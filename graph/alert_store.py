@@ -143,7 +143,7 @@ class AlertStore:
         given = {"survey": rows.survey.value}
         matched = [("write_matches", _match_parameters(keys, rows, matches))] if len(matches.row) else []
         try:
-            nested = {"answers": _nested_answers(len(rows), order, answers)}
+            nested = _nested_answers(len(rows), order, answers)
             self._connection.write_all([("write_new_alerts", {**given, **columns, **nested}), *matched])
         except AlreadyStoredError:
             flat = [("write_classifications", _answer_parameters(keys, rows, answers))] if len(answers.row) else []
@@ -164,25 +164,23 @@ class AlertStore:
         )
 
 
-def _nested_answers(n: int, order: IntArray, answers: ClassificationRows) -> list[list[tuple[object, ...]]]:
+def _nested_answers(n: int, order: IntArray, answers: ClassificationRows) -> dict[str, object]:
     """Return the answers on each of n detections in the order in which these are written; see write_new_alerts."""
     place = np.empty(n, dtype=np.int64)
     place[order] = np.arange(n)
-    by_place = np.lexsort((answers.classifier.astype(str), place[answers.row]))
-    names = (
-        "top_class",
-        "classifier",
-        "version",
-        "class_probability",
-        "std",
-        "n_points",
-        "out_of_distribution",
-        "extras",
-    )
-    columns = [nullable(getattr(answers, name)[by_place]) for name in names]
+    pairs = list(zip(answers.classifier.tolist(), answers.version.tolist(), strict=True))
+    speakers = sorted(set(pairs))
+    number = {speaker: i for i, speaker in enumerate(speakers)}
+    speaker = np.array([number[pair] for pair in pairs], dtype=np.int64)
+    by_place = np.lexsort((speaker, place[answers.row]))
+    names = ("top_class", "class_probability", "std", "n_points", "out_of_distribution", "extras")
+    columns = [speaker[by_place].tolist(), *(nullable(getattr(answers, name)[by_place]) for name in names)]
     entries = list(zip(*columns, strict=True))
     limits = np.searchsorted(place[answers.row][by_place], np.arange(n + 1)).tolist()
-    return [entries[start:stop] for start, stop in pairwise(limits)]
+    return {
+        "speakers": [list(pair) for pair in speakers],
+        "answers": [entries[start:stop] for start, stop in pairwise(limits)],
+    }
 
 
 def _answer_parameters(keys: list[str], rows: AlertRows, answers: ClassificationRows) -> dict[str, object]:

@@ -197,7 +197,7 @@ def _put_objects(
         host_distance_err_mpc=np.nan * flat,
     )
     nothing = MatchRows(*(np.array([], dtype=kind) for kind in (np.int64, object, object, object, *(float,) * 8)))
-    AlertStore(connection).write(rows, nothing, classification_rows({}))
+    AlertStore(connection).write(rows, nothing, classification_rows(()))
 
 
 def _notice(event_id: str, place: tuple[float, float], kind: str, number: int, made: datetime) -> bytes:

@@ -18,6 +18,7 @@ VERBS = {
     "services": ("ingest", "listen", "coordinate", "serve"),
     "look": ("events", "lists", "cypher", "ledger", "notice"),
     "classify": ("classify",),
+    "link": ("link",),
     "crossmatch": ("crossmatch",),
     "models": ("train", "evaluate", "catalogue"),
     "associate": ("associate",),

@@ -1,8 +1,9 @@
 // Create detections of one survey and merge their objects and classifications, all as columns of equal length; see
 // graph.alert_store.AlertRows. Fails where a detection is in the graph already: write_alerts is for those batches.
 // Result: none. Indexes: unique keys of Object, Detection and Class.
-// $answers holds for each detection a list of [class, classifier, version, probability, std, n_points,
-// out_of_distribution, extras]. Half the cost of write_alerts and write_classifications; what it leaves is the same.
+// $answers holds for each detection a list of [place in $speakers, class, probability, std, n_points,
+// out_of_distribution, extras], $speakers pairs of classifier and version.
+// Half the cost of write_alerts and write_classifications; what it leaves is the same.
 UNWIND range(0, size($detection_key) - 1) AS i
 MERGE (o:Object {object_key: $object_key[i]})
   ON CREATE SET
@@ -57,15 +58,15 @@ CREATE (o)-[:HAS_DETECTION]->(:Detection {
   source: $source[i]
 })
 FOREACH (a IN $answers[i] |
-  MERGE (k:Class {name: a[0]})
-  MERGE (o)-[c:CLASSIFIED_AS {classifier: a[1], version: a[2]}]->(k)
+  MERGE (k:Class {name: a[1]})
+  MERGE (o)-[c:CLASSIFIED_AS {classifier: $speakers[a[0]][0], version: $speakers[a[0]][1]}]->(k)
   FOREACH (_ IN CASE WHEN c.midpoint_mjd_tai > $midpoint_mjd_tai[i] THEN [] ELSE [1] END |
     SET
-      c += a[7],
-      c.probability = a[3],
-      c.std = a[4],
-      c.n_points = a[5],
-      c.out_of_distribution = a[6],
+      c += a[6],
+      c.probability = a[2],
+      c.std = a[3],
+      c.n_points = a[4],
+      c.out_of_distribution = a[5],
       c.midpoint_mjd_tai = $midpoint_mjd_tai[i]
   )
 )

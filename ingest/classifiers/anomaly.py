@@ -83,6 +83,7 @@ class Anomaly(Module):
     surveys: ClassVar[frozenset[Survey]] = frozenset(Survey)
     inputs: ClassVar[frozenset[Input]] = frozenset({Input.LIGHT_CURVE})
     minimum_points: ClassVar[int] = 3
+    subject: ClassVar[frozenset[str]] = frozenset({"anomalous"})
     cost_us: ClassVar[float] = 20.0
     extras: ClassVar[Mapping[str, str]] = {
         "tail_share": "share of the survey's training alerts that are at least as unusual",

@@ -119,6 +119,9 @@ def abstain(
     )
 
 
+Kept = tuple[Classifications, frozenset[str]]
+"""Answers and the classes of which they are kept in the graph, empty for all."""
+
 Answers = Mapping[str, Classifications]
 """Answers of the classifiers that were asked before, by name; one that failed or was not asked is absent."""
 
@@ -183,6 +186,9 @@ class Module(ABC):
     """Detections below which it is not asked."""
     cost_us: ClassVar[float]
     """Processor time for an alert that passes the gate [us], measured by ``heliograph bench classify``."""
+    subject: ClassVar[frozenset[str]] = frozenset()
+    """Classes that it is there to find; what it says of others only tells them apart and is not kept in the graph.
+    Empty: all of its classes."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Classifiers whose answers it reads; they come before it in the registry."""
     extras: ClassVar[Mapping[str, str]] = {}

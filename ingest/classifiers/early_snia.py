@@ -94,6 +94,7 @@ class EarlySnIa(Module):
     surveys: ClassVar[frozenset[Survey]] = frozenset(Survey)
     inputs: ClassVar[frozenset[Input]] = frozenset({Input.LIGHT_CURVE, Input.FORCED, Input.ANSWERS})
     minimum_points: ClassVar[int] = MINIMUM_POINTS
+    subject: ClassVar[frozenset[str]] = frozenset({"SN Ia"})
     cost_us: ClassVar[float] = 160.0
     reads: ClassVar[tuple[str, ...]] = ("coarse",)
     extras: ClassVar[Mapping[str, str]] = {

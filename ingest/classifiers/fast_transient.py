@@ -65,6 +65,7 @@ class FastTransient(Module):
         {Input.LIGHT_CURVE, Input.FORCED, Input.CONTEXT, Input.CATALOGUES, Input.ANSWERS}
     )
     minimum_points: ClassVar[int] = 2
+    subject: ClassVar[frozenset[str]] = frozenset({"GRB afterglow", "M-dwarf flare", "CV"})
     cost_us: ClassVar[float] = 17.0
     reads: ClassVar[tuple[str, ...]] = ("coarse",)
     extras: ClassVar[Mapping[str, str]] = {

@@ -122,6 +122,7 @@ class Kilonova(Module):
         {Input.LIGHT_CURVE, Input.FORCED, Input.CONTEXT, Input.CATALOGUES, Input.ANSWERS}
     )
     minimum_points: ClassVar[int] = 2
+    subject: ClassVar[frozenset[str]] = frozenset({"KN"})
     cost_us: ClassVar[float] = 25.0
     reads: ClassVar[tuple[str, ...]] = ("coarse",)
     extras: ClassVar[Mapping[str, str]] = {

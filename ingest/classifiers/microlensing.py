@@ -49,6 +49,7 @@ class Microlensing(Module):
     surveys: ClassVar[frozenset[Survey]] = frozenset(Survey)
     inputs: ClassVar[frozenset[Input]] = frozenset({Input.LIGHT_CURVE, Input.FORCED})
     minimum_points: ClassVar[int] = 2
+    subject: ClassVar[frozenset[str]] = frozenset({"microlensing"})
     cost_us: ClassVar[float] = 150.0
     extras: ClassVar[Mapping[str, str]] = {
         "einstein_time_d": "Einstein time of the best lens [d]; absent where none was fitted",

@@ -20,7 +20,7 @@ from ingest.classifiers.contract import abstain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ingest.classifiers.contract import Batch, Classifications, Module
+    from ingest.classifiers.contract import Batch, Classifications, Kept, Module
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class Outcome:
 
     answers: dict[str, Classifications] = field(default_factory=dict)
     """Classifier -> its answers (n,); absent where it was left out."""
+    subjects: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Classifier -> the classes that it is there to find, empty for all."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Classifier -> why it was left out: ``failed``, ``timed_out`` or ``busy``."""
     asked: dict[str, int] = field(default_factory=dict)
@@ -49,10 +51,17 @@ class Outcome:
     cpu_seconds: dict[str, float] = field(default_factory=dict)
     """Classifier -> processor time, its gate included [s]; absent where it was left out."""
 
-    def kept(self) -> dict[str, Classifications]:
-        """Return the answers that are kept in the graph; those of `UNKEPT` only where they stand for the objects."""
-        led = any(name in self.answers for name in LEADING[:1])
-        return {name: answer for name, answer in self.answers.items() if name not in UNKEPT or not led}
+    def kept(self) -> tuple[Kept, ...]:
+        """Return the answers that are kept in the graph, with the classes of which they are.
+
+        Those of `UNKEPT` only where they stand for the objects.
+        """
+        unkept = UNKEPT if LEADING[0] in self.answers else frozenset()
+        return tuple(
+            (answer, self.subjects.get(name, frozenset()))
+            for name, answer in self.answers.items()
+            if name not in unkept
+        )
 
     def leading(self, n: int) -> Classifications:
         """Return the answers that stand for the n objects; those of nobody where all of `LEADING` were left out."""
@@ -109,6 +118,7 @@ class Runner:
                 logger.exception("The classifier %s failed and is left out.", module.name)
             else:
                 outcome.answers[module.name] = reply.answer
+                outcome.subjects[module.name] = module.subject
                 outcome.asked[module.name] = reply.asked
                 outcome.cpu_seconds[module.name] = reply.cpu_s
             outcome.seconds[module.name] = time.perf_counter() - start

@@ -1,7 +1,8 @@
 """Moving bodies and satellites, by rules that stand in a table: what the survey says, what moves, what is alone.
 
-Rules look at the alerts of a batch together: bodies that moved from one visit to the next, flashes on one line. What a
-batch does not hold cannot be linked, so a border between batches costs tracklets and never makes one.
+In the stream each alert is judged by itself, so that an answer does not depend on how the alerts came in batches;
+glints are set aside before. Asked for a whole night at once, the rules look at the alerts together: bodies that moved
+from one visit to the next, flashes on one line.
 """
 
 from __future__ import annotations
@@ -100,8 +101,8 @@ def ecliptic_latitude_deg(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray
     return np.asarray(np.degrees(np.arcsin(np.clip(height, -1.0, 1.0))), dtype=np.float64)
 
 
-def which_rule(columns: AlertColumns, tracklets: Tracklets) -> NDArray[np.int64]:
-    """Return (n,) the place in `RULES` of the first rule that holds, -1 for none."""
+def which_rule(columns: AlertColumns, tracklets: Tracklets, *, find_lines: bool = True) -> NDArray[np.int64]:
+    """Return (n,) the place in `RULES` of the first rule that holds, -1 for none; lines of flashes if asked for."""
     single, named = is_single(columns), columns.solar_system_id != ""
     seen_before = (columns.n_detections > 1) & (columns.object_id != "")
     latitude = np.abs(ecliptic_latitude_deg(columns.ra_deg, columns.dec_deg))
@@ -116,7 +117,7 @@ def which_rule(columns: AlertColumns, tracklets: Tracklets) -> NDArray[np.int64]
         "associated_close": named & ~far,
         "associated_by_chance": named,
         "trail": single & trailed,
-        "glint": find_glints(columns.exposure_id, columns.ra_deg, columns.dec_deg, single),
+        "glint": find_glints(columns.exposure_id, columns.ra_deg, columns.dec_deg, single & find_lines),
         "tracklet": single & (tracklets.n_points >= MIN_CONFIDENT_POINTS),
         "pair": alone & (tracklets.n_points == MIN_CONFIDENT_POINTS - 1),
         "alone_near_ecliptic": alone & (latitude <= NEAR_ECLIPTIC_DEG),
@@ -139,6 +140,7 @@ class SolarSystem(Module):
     surveys: ClassVar[frozenset[Survey]] = frozenset(Survey)
     inputs: ClassVar[frozenset[Input]] = frozenset({Input.CONTEXT})
     minimum_points: ClassVar[int] = 0
+    subject: ClassVar[frozenset[str]] = frozenset({"SSO", "satellite"})
     cost_us: ClassVar[float] = 5.0
     extras: ClassVar[Mapping[str, str]] = {
         "rule": "place of the rule in `ingest.classifiers.solar_system.RULES`",
@@ -149,9 +151,10 @@ class SolarSystem(Module):
         "position_angle_deg": "direction of that motion, east of north",
     }
 
-    def __init__(self, survey: Survey) -> None:
-        """Keep the survey."""
+    def __init__(self, survey: Survey, *, together: bool = False) -> None:
+        """Keep the survey, and whether the alerts of a batch are all those of a night and are judged together."""
         self._survey = survey
+        self._together = together
 
     @property
     def version(self) -> str:
@@ -170,7 +173,7 @@ class SolarSystem(Module):
         return np.asarray(is_single(columns) | (columns.solar_system_id != ""), dtype=np.bool_)
 
     def classify(self, batch: Batch, answers: Answers) -> Classifications:
-        """Classify the alerts of a batch together; abstain where no rule holds.
+        """Classify the alerts of a batch; abstain where no rule holds.
 
         Notes
         -----
@@ -180,8 +183,9 @@ class SolarSystem(Module):
         del answers
         columns = batch.columns
         single = is_single(columns)
-        tracklets = link_tracklets(columns.ra_deg, columns.dec_deg, columns.midpoint_mjd_tai, single)
-        rule = which_rule(columns, tracklets)
+        linkable = single if self._together else np.zeros(len(columns), np.bool_)
+        tracklets = link_tracklets(columns.ra_deg, columns.dec_deg, columns.midpoint_mjd_tai, linkable)
+        rule = which_rule(columns, tracklets, find_lines=self._together)
         answer = abstain(self.name, self.version, self.classes, batch.n_points, tuple(self.extras))
         said = rule >= 0
         sso = np.array([item.sso for item in RULES])[rule]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.model import Survey
+from graph.taxonomy import kinds_of
 from ingest.alerts.columns import BANDS
 from ingest.classifiers.contract import Answers, Batch, Classifications, Input, Module
 from ingest.classifiers.forests import Classifier
@@ -93,6 +94,7 @@ class Variability(Module):
     surveys: ClassVar[frozenset[Survey]] = frozenset(Survey)
     inputs: ClassVar[frozenset[Input]] = frozenset({Input.LIGHT_CURVE, Input.FORCED, Input.CONTEXT, Input.CATALOGUES})
     minimum_points: ClassVar[int] = 1
+    subject: ClassVar[frozenset[str]] = frozenset({*kinds_of("nuclear"), *kinds_of("stellar"), "SSO"})
     cost_us: ClassVar[float] = 40.0
     extras: ClassVar[Mapping[str, str]] = {
         "blazar_flux_ratio": "flux of a known blazar, template included, over the median of its history in the band; "

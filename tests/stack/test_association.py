@@ -27,7 +27,7 @@ def put(installation: Installation, survey: Survey, name: str, number: int, plac
         10.0 * one, 23.9 * one, 0.9 * one, np.array([""], object), np.nan * one,
         np.nan * one, np.nan * one,
     )  # fmt: skip
-    AlertStore(installation.connection).write(rows, NO_MATCHES, classification_rows({}))
+    AlertStore(installation.connection).write(rows, NO_MATCHES, classification_rows(()))
 
 
 def links(installation: Installation) -> dict[tuple[str, str], float]:

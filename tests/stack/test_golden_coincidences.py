@@ -65,7 +65,7 @@ def put_object(
         floats(np.nan),
         floats(np.nan),
     )
-    AlertStore(installation.connection).write(rows, NO_MATCHES, classification_rows({}))
+    AlertStore(installation.connection).write(rows, NO_MATCHES, classification_rows(()))
     sender = KafkaSender(installation.settings.kafka)
     sender.send(OBJECTS, "ztf", orjson.dumps({"survey": "ztf", "object_id": [object_id]}))
     sender.flush()

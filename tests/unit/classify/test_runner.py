@@ -173,13 +173,13 @@ def test_an_empty_batch_asks_nobody() -> None:
 
 def test_rows_for_the_graph_are_those_that_were_answered() -> None:
     outcome = Runner([Fixed(Survey.ZTF), Reader(Survey.ZTF)], time_limit_s=10.0).run(batch_with(POINTS))
-    rows = classification_rows(outcome.answers)
+    rows = classification_rows([(answer, frozenset()) for answer in outcome.answers.values()])
     assert list(zip(rows.row.tolist(), rows.classifier, rows.top_class, strict=True)) == [
         (1, "coarse", "SN"), (3, "coarse", "SN"), (4, "coarse", "SN"), (3, "summary", "AGN"), (4, "summary", "AGN"),
     ]  # fmt: skip
     assert rows.extras.tolist() == [{"row": 0.0}, {"row": 1.0}, {"row": 2.0}, {"heard": 1.0}, {"heard": 2.0}]
     np.testing.assert_allclose(rows.class_probability, [0.75, 0.75, 0.75, 0.9, 0.9], atol=1e-6)
-    assert len(classification_rows({}).row) == 0
+    assert len(classification_rows(()).row) == 0
 
 
 @pytest.mark.parametrize("survey", list(Survey))

@@ -48,7 +48,7 @@ def columns_of(*alerts: dict[str, Any], survey: Survey = Survey.ZTF) -> AlertCol
 
 def ask(*alerts: dict[str, Any], survey: Survey = Survey.ZTF) -> Classifications:
     columns = columns_of(*alerts, survey=survey)
-    outcome = Runner((SolarSystem(survey),), time_limit_s=60).run(
+    outcome = Runner((SolarSystem(survey, together=True),), time_limit_s=60).run(
         batch_of(columns, crossmatch((), columns.ra_deg, columns.dec_deg))
     )
     assert not outcome.left_out
