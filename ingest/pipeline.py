@@ -30,7 +30,7 @@ from ingest.classifiers.run import Outcome, Runner
 from ingest.classifiers.warm import warm_up
 from ingest.crossmatch import match_alerts
 from ingest.fetch import Fetched
-from ingest.hosts import find_hosts
+from ingest.hosts import Hosts, find_hosts
 from ingest.rows import alert_rows, classification_rows, match_rows, objects_message
 from ingest.screening import screen
 
@@ -112,8 +112,8 @@ class Pipeline:
             reasons = screen(columns, self._min_reliability, keep_private=self._keep_private)
             report.outcome[columns.row] = np.where(reasons == "", "loaded", "filtered:" + reasons)
             kept = columns.take(reasons == "")
-        batch, outcome = self._classify(kept, report)
-        rows = self._load(batch, outcome, fetched, report)
+        batch, hosts, outcome = self._classify(kept, report)
+        rows = self._load(batch, hosts, outcome, fetched, report)
         with report.stage("publish"):
             self._bury(fetched, rejects)
             if len(rows):
@@ -131,10 +131,11 @@ class Pipeline:
         self._archive.write(fetched.topic, partition, fetched.offset, fetched.timestamp_ms, fetched.messages, columns)
         report.archived[columns.row] = True
 
-    def _classify(self, kept: AlertColumns, report: BatchReport) -> tuple[Batch, Outcome]:
+    def _classify(self, kept: AlertColumns, report: BatchReport) -> tuple[Batch, Hosts, Outcome]:
         """Cross-match and classify what was not set aside."""
         with report.stage("crossmatch"):
             matches = match_alerts(self._catalogues, kept)
+            hosts = find_hosts(self._catalogues, kept.ra_deg, kept.dec_deg)
         with report.stage("features"):
             batch = batch_of(kept, matches)
         with report.stage("classify"):
@@ -143,13 +144,12 @@ class Pipeline:
         report.left_out = tuple(outcome.left_out)
         for name, seconds in outcome.seconds.items():
             report.seconds[f"classify.{name}"] = seconds
-        return batch, outcome
+        return batch, hosts, outcome
 
-    def _load(self, batch: Batch, outcome: Outcome, fetched: Fetched, report: BatchReport) -> AlertRows:
+    def _load(self, batch: Batch, hosts: Hosts, outcome: Outcome, fetched: Fetched, report: BatchReport) -> AlertRows:
         """Write objects, detections, classifications and cross-matches to the graph."""
         with report.stage("write"):
             row = batch.columns.row
-            hosts = find_hosts(self._catalogues, batch.columns.ra_deg, batch.columns.dec_deg)
             rows = alert_rows(batch.columns, outcome.leading(len(batch)), hosts, source_names(fetched, row))
             duplicates = self._store.write(rows, match_rows(batch.matches), classification_rows(outcome.kept()))
             report.outcome[row[duplicates]] = "duplicate"

@@ -21,7 +21,7 @@ from ingest.alerts.columns import (
     LightCurves,
     TextArray,
 )
-from ingest.classifiers.contract import Classifications, Kept, abstain
+from ingest.classifiers.contract import Classifications, Kept, nobody
 from ingest.classifiers.summary import settle
 from ingest.crossmatch import CrossMatches
 from ingest.hosts import Hosts
@@ -44,9 +44,6 @@ NO_EXTRAS: Final[dict[str, float]] = {}
 
 SAYS_NOTHING: Final = ("", OTHER, ORDINARY)
 """Answers that are not kept: no class leads, or none of those that the classifier knows."""
-
-NOBODY: Final = abstain("none", "0", ("SN",), np.zeros(0, np.int64))
-"""Answers on nothing."""
 
 BAND_NAMES = np.array([*BANDS, ""], dtype=object)
 """Band letter by code; the last one answers code -1."""
@@ -117,7 +114,7 @@ def alert_rows(columns: AlertColumns, classified: Classifications, hosts: Hosts,
 
 def classification_rows(kept: Sequence[Kept]) -> ClassificationRows:
     """Return the answers of some classifiers on the alerts about which they said something that is kept."""
-    parts = [_spoken(answer, subject) for answer, subject in ((NOBODY, frozenset[str]()), *kept)]
+    parts = [_spoken(answer, subject) for answer, subject in ((nobody(0), frozenset[str]()), *kept)]
     names = [column.name for column in fields(ClassificationRows)]
     return ClassificationRows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from ingest.catalogues.opened import Catalogue
 from ingest.classifiers.contract import batch_of
 from ingest.classifiers.registry import load_modules
 from ingest.classifiers.run import Runner
+from ingest.classifiers.warm import warm_up
 from ingest.crossmatch import match_alerts
 from ingest.features import alert_features
 from ingest.replay import iter_alert_messages
@@ -63,17 +63,16 @@ def bench_classify(plan: ClassifyPlan, progress: Callable[[int], None]) -> dict[
     ``cost_us`` of an alert that passed; ``abstained`` of those asked; ``peers``.
     """
     alerts = _screened(plan)
-    runner = Runner(load_modules(plan.survey), time_limit_s=TIME_LIMIT_S)
+    modules = load_modules(plan.survey)
+    warm_up(modules, plan.survey)
+    runner = Runner(modules, time_limit_s=TIME_LIMIT_S)
     used: dict[str, float] = defaultdict(float)
     asked: Counter[str] = Counter()
     spoken: Counter[str] = Counter()
-    for columns in _repeated(alerts, BATCH_ALERTS):
-        # Code is compiled and models are warmed up by the first batch, which is not counted.
-        runner.run(batch_of(columns, match_alerts(plan.catalogues, columns)))
-        break
     n = 0
     start = time.process_time()
-    for columns in _repeated(alerts, BATCH_ALERTS):
+    while n < plan.alerts:
+        columns = alerts.take(np.arange(n, n + BATCH_ALERTS) % len(alerts))
         begun = time.process_time()
         matches = match_alerts(plan.catalogues, columns)
         matched = time.process_time()
@@ -88,8 +87,6 @@ def bench_classify(plan: ClassifyPlan, progress: Callable[[int], None]) -> dict[
             spoken[name] += int((~answer.abstained).sum())
         n += len(columns)
         progress(n)
-        if n >= plan.alerts:
-            break
     elapsed = time.process_time() - start
     memory = psutil.Process().memory_info()
     return {
@@ -117,12 +114,6 @@ def _screened(plan: ClassifyPlan) -> AlertColumns:
     packets = [packet for path in plan.source for found, packet in iter_alert_messages(path) if found is plan.survey]
     columns, _ = decoder.decode(packets)
     return columns.take(screen(columns, plan.min_reliability, keep_private=False) == "")
-
-
-def _repeated(alerts: AlertColumns, size: int) -> Iterator[AlertColumns]:
-    """Yield batches of one size that go through the alerts again and again."""
-    for first in count(step=size):
-        yield alerts.take(np.arange(first, first + size) % len(alerts))
 
 
 def _fastest(work: Callable[[], object], runs: int = 5) -> float:

@@ -15,7 +15,7 @@ from compose.bench.ingest import PACED_RATES_PER_S, IngestPlan, bench_ingest, di
 from compose.bench.night import NightPlan, bench_night
 from compose.bench.notices import STORM_OBJECTS, STORM_RATE_PER_S, StormPlan, bench_notices
 from compose.cli.console import StageBars, print_json, progress_bar, set_up_logging, stdout
-from compose.config import load_settings
+from compose.config import Settings, load_settings
 from compose.stack import embedded
 from graph.errors import ConfigurationError, HeliographError
 from graph.model import Survey
@@ -66,14 +66,7 @@ def bench(
             _show(bench_correlate(plan, StageBars(bar)), as_json=as_json)
         return
     if work is Work.CLASSIFY:
-        if not source:
-            raise ConfigurationError("bench classify needs recorded alerts: --source PATH.")
-        catalogues = open_catalogues(settings.ingest.catalogue_dir)
-        reliability = settings.ingest.min_reliability
-        classified = ClassifyPlan(survey, tuple(source), alerts or DEFAULT_ALERTS, catalogues, reliability)
-        with progress_bar() as bar:
-            task = bar.add_task("classify", total=classified.alerts)
-            _show(bench_classify(classified, lambda n: bar.update(task, completed=n)), as_json=as_json)
+        _show(_classify(settings, survey, source or [], alerts or DEFAULT_ALERTS), as_json=as_json)
         return
     home = settings.home / f"bench-{work.value}"
     shutil.rmtree(home, ignore_errors=True)
@@ -106,6 +99,17 @@ def bench(
         raise HeliographError("The night does not add up: see 'checks'.")
     if work is Work.NOTICES and figures["lost"] != 0:
         raise HeliographError(f"{figures['lost']} of the notices are not in the graph.")
+
+
+def _classify(settings: Settings, survey: Survey, source: list[Path], alerts: int) -> dict[str, object]:
+    """Measure the classifiers of a survey on recorded alerts."""
+    if not source:
+        raise ConfigurationError("bench classify needs recorded alerts: --source PATH.")
+    catalogues = open_catalogues(settings.ingest.catalogue_dir)
+    plan = ClassifyPlan(survey, tuple(source), alerts, catalogues, settings.ingest.min_reliability)
+    with progress_bar() as bar:
+        task = bar.add_task("classify", total=alerts)
+        return bench_classify(plan, lambda n: bar.update(task, completed=n))
 
 
 def _show(figures: dict[str, object], *, as_json: bool) -> None:

@@ -19,9 +19,6 @@ from ingest.training.card import write_card
 from ingest.training.recipes import RULES, models, read_sidecar, recipe
 from ingest.training.throughput import alerts_per_s, sample_alerts
 
-MESSAGES_AT_A_TIME = 500
-"""Alerts decoded at a time; bounds memory at about 50 MB."""
-
 DataDir = Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder of labelled alerts.")]
 OutDir = Annotated[Path, typer.Option("--out", file_okay=False, help="Folder for the artefacts.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]

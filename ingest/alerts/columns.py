@@ -27,6 +27,11 @@ AB_ZERO_POINT_NJY_MAG = 31.4
 """AB magnitude of 1 nJy [mag]: -2.5 log10(1e-9 Jy / 3631 Jy) = 31.4000; Oke & Gunn 1983, doi:10.1086/160817."""
 
 
+def ragged_offsets(owner: IntArray, n: int) -> IntArray:
+    """Return the offsets (n + 1,) of points (p,) that stand in the order of their owners."""
+    return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n))]).astype(np.int64)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class LightCurves:
     """Light curves of n objects as one ragged array, each in order of time, the alert's own point included."""
@@ -78,6 +83,12 @@ class ForcedPhotometry:
     def take(self, chosen: BoolArray | IntArray) -> ForcedPhotometry:
         """Return the objects that a mask or row numbers choose."""
         return ForcedPhotometry(**_take_ragged(self, chosen))
+
+
+def no_forced(n: int) -> ForcedPhotometry:
+    """Return the forced photometry of n objects that have none."""
+    none = np.empty(0)
+    return ForcedPhotometry(np.zeros(n + 1, np.int64), none, np.empty(0, np.int8), none, none)
 
 
 def _take_ragged(points: LightCurves | ForcedPhotometry, chosen: BoolArray | IntArray) -> dict[str, Any]:

@@ -92,6 +92,10 @@ LAYOUT: Layout = (
 )
 
 
+NOT_SENT = ("template_separation_arcsec", *(f"neighbour_{band}_mag" for band in "griz"))
+"""Columns of which LSST's packets say nothing."""
+
+
 def normalise(decoded: Decoded) -> tuple[AlertColumns, list[Reject]]:
     """Turn decoded LSST packets into normalised columns; packets with impossible values are rejected."""
     alerts = decoded.alerts
@@ -144,11 +148,7 @@ def normalise(decoded: Decoded) -> tuple[AlertColumns, list[Reject]]:
         extendedness=_within_unity(alerts.floats("extendedness")),
         solar_system_separation_arcsec=_separation_arcsec(alerts, dec_deg[kept]),
         template_mag=_magnitude(alerts.floats("templateFlux")),
-        template_separation_arcsec=absent.copy(),
-        neighbour_g_mag=absent.copy(),
-        neighbour_r_mag=absent.copy(),
-        neighbour_i_mag=absent.copy(),
-        neighbour_z_mag=absent.copy(),
+        **{name: absent.copy() for name in NOT_SENT},
         light_curves=curves,
         forced=build_forced(kept, forced, decoded.items[1].offsets, np.ones(len(forced.band), dtype=np.bool_)),
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # type: ignore[import-untyped, unused-ignore]
 
 from graph.errors import ConfigurationError
-from ingest.catalogues.motion import unit_vectors
+from graph.sky import unit_vectors
 from ingest.catalogues.stored import NUMBERS, SCHEMA, TEXTS, nested_cell
 
 if TYPE_CHECKING:

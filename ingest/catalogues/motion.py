@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from graph.sky import unit_vectors
+
 FloatArray = NDArray[np.float64]
 
 ARCSEC = np.pi / 180.0 / 3600.0
@@ -12,12 +14,6 @@ ARCSEC = np.pi / 180.0 / 3600.0
 
 MAS = ARCSEC / 1000.0
 """One milliarcsecond [rad]."""
-
-
-def unit_vectors(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
-    """Return unit vectors (..., 3) of ICRS positions [deg]."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
 def tangents(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from graph.errors import ModelError
 from graph.model import Survey
 from graph.taxonomy import ORDINARY
-from ingest.classifiers.artefact import read_artefact, start_session
+from ingest.classifiers.artefact import read_artefact
 from ingest.classifiers.contract import Answers, Batch, Classifications, Input, Module
 from ingest.classifiers.forests import MODELS
+from ingest.classifiers.session import start_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

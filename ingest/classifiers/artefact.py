@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 from graph.errors import ModelError
 from graph.model import Survey
 from ingest.classifiers.forests import MODELS, file_name
@@ -75,21 +73,3 @@ def read_artefact(name: str, survey: Survey, *, directory: Path = MODELS) -> tup
     if sidecar.survey is not survey:
         raise ModelError(f"the model {name} is for {sidecar.survey}, not for {survey}")
     return sidecar, model
-
-
-def start_session(model: bytes, name: str, *, threads: int = 1) -> onnxruntime.InferenceSession:
-    """Return an ONNX Runtime session that does not spin while it waits.
-
-    Raises
-    ------
-    ModelError : the bytes are no model that this runtime can run.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # onnxruntime's own exceptions share no base but Exception.
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(f"the model {name} cannot be run: {error}") from error

@@ -119,6 +119,11 @@ def abstain(
     )
 
 
+def nobody(n: int) -> Classifications:
+    """Return the answers on n alerts where no classifier was heard."""
+    return abstain("none", "0", ("SN",), np.zeros(n, np.int64))
+
+
 Kept = tuple[Classifications, frozenset[str]]
 """Answers and the classes of which they are kept in the graph, empty for all."""
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from graph.errors import ModelError
 from graph.model import Survey
 from ingest.classifiers.contract import Classifications
+from ingest.classifiers.session import start_session
 
 if TYPE_CHECKING:
     from ingest.alerts.columns import AlertColumns
@@ -119,15 +119,7 @@ class Classifier:
     def __init__(self, spec: ModelSpec, model: bytes, threads: int) -> None:
         if hashlib.sha256(model).hexdigest() != spec.sha256:
             raise ModelError(f"the model {spec.classifier} differs from its sidecar's sha256")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # onnxruntime's own exceptions share no base but Exception.
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise ModelError(f"the model {spec.classifier} cannot be run: {error}") from error
+        self._session = start_session(model, spec.classifier, threads=threads)
         outputs = [output.name for output in self._session.get_outputs()]
         width = self._session.get_inputs()[0].shape[-1]
         if len(outputs) != spec.members or width != len(spec.features):

@@ -15,6 +15,9 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # type: ignore[import-untyped, unused-ignore]
 
+from graph.sky import unit_vectors
+from ingest.alerts.columns import ragged_offsets
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -117,7 +120,6 @@ def link_tracklets(
     taken for strangers. A further visit beside those of the tracklet gives chance one more try, which is not counted.
 
     A batch's border cuts tracklets: a part has fewer points, which the chance accounts for, and a single one is none.
-    What is linked never depends on other batches.
 
     References
     ----------
@@ -132,7 +134,7 @@ def link_tracklets(
         return result
     rows = rows[np.lexsort((dec_deg[rows], ra_deg[rows], midpoint_mjd_tai[rows]))]
     time = midpoint_mjd_tai[rows] - midpoint_mjd_tai[rows[0]]
-    vector = _vectors(ra_deg[rows], dec_deg[rows])
+    vector = unit_vectors(ra_deg[rows], dec_deg[rows])
     starts, later, around = _neighbours(vector, time)
     members, length, misfit = _grow(vector, time, starts, later)
     order = np.lexsort((members[:, 0], misfit, -length))
@@ -149,12 +151,6 @@ def link_tracklets(
     result.probability[rows[placed]] = (true / (true + chance))[chosen]
     result.tracklet_id[:] = _by_first_row(result.tracklet_id)
     return result
-
-
-def _vectors(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
-    """Return unit vectors (n, 3)."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
 
 
 def _by_first_row(tracklet_id: IntArray) -> IntArray:
@@ -187,7 +183,7 @@ def _neighbours(vector: FloatArray, time: FloatArray) -> tuple[IntArray, IntArra
     first, second, wait = first[usable], second[usable], wait[usable]
     order = np.lexsort((wait, first))
     first, second = first[order], second[order]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=len(time)))]).astype(np.int64)
+    starts = ragged_offsets(first, len(time))
     return starts, second.astype(np.int64), around.astype(np.float64)
 
 

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import BANDS
+from ingest.alerts.columns import BANDS, ragged_offsets
 from ingest.classifiers.rise_fit import (
     N_PARAMETERS,
     SECOND_RADIATION_CONSTANT_NM_K,
@@ -153,7 +153,7 @@ def visits_of(curves: LightCurves, forced: ForcedPhotometry) -> Visits:
     twin[:-1] |= same & is_forced[place][1:]
     place = place[is_forced[place] | ~twin]
     place = place[np.lexsort((flux[place], band[place], time[place], owner[place]))]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[place], minlength=n))]).astype(np.int64)
+    offsets = ragged_offsets(owner[place], n)
     return Visits(
         offsets, time[place], band[place], flux[place], err[place], np.where(np.isfinite(newest), newest, np.nan)
     )

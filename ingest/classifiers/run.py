@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from ingest.classifiers.contract import abstain
+from ingest.classifiers.contract import abstain, nobody
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ class Outcome:
         for name in LEADING:
             if name in self.answers:
                 return self.answers[name]
-        return abstain("none", "0", ("SN",), np.zeros(n, np.int64))
+        return nobody(n)
 
 
 class _Reply(NamedTuple):

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from graph.errors import ModelError
 from graph.model import Survey
-from ingest.classifiers.artefact import read_artefact, start_session
+from ingest.classifiers.artefact import read_artefact
 from ingest.classifiers.contract import Answers, Batch, Classifications, Input, Module, abstain
 from ingest.classifiers.forests import MODELS
+from ingest.classifiers.session import start_session
 from ingest.classifiers.sn_types_input import Sequences, sequences, width
 
 if TYPE_CHECKING:

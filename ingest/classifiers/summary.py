@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from graph.errors import ModelError
 from graph.model import Survey
 from graph.taxonomy import LEAVES, PARENTS, leaves_under, lineage
-from ingest.classifiers.artefact import read_artefact, start_session
+from ingest.classifiers.artefact import read_artefact
 from ingest.classifiers.contract import Answers, Batch, Classifications, Input, Module
 from ingest.classifiers.evidence import match_evidence, read_answers
 from ingest.classifiers.forests import MODELS
+from ingest.classifiers.session import start_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

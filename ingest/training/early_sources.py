@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves
+from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves, no_forced, ragged_offsets
 from ingest.classifiers.early_snia import MINIMUM_POINTS, all_features, is_flat, is_rising
 from ingest.classifiers.forests import Classifier
 from ingest.classifiers.rise_features import WAVELENGTH_NM
@@ -106,13 +106,13 @@ class Rows:
 def labelled_histories(histories: Sequence[History], label: Sequence[str], peak_mjd_tai: FloatArray) -> Labelled:
     """Return histories as columns, without forced photometry."""
     n = len(histories)
-    none, absent = np.empty(0), np.full(n, np.nan)
+    _none, absent = np.empty(0), np.full(n, np.nan)
     return Labelled(
         object_id=np.array([history.object_id for history in histories], dtype=object),
         label=np.array(label, dtype=object),
         source=np.array([history.source for history in histories], dtype=object),
         curves=pack_light_curves(histories),
-        forced=ForcedPhotometry(np.zeros(n + 1, np.int64), none, np.empty(0, np.int8), none, none),
+        forced=no_forced(n),
         ra_deg=absent,
         dec_deg=absent,
         redshift=absent,
@@ -151,7 +151,7 @@ Points = TypeVar("Points", LightCurves, ForcedPhotometry)
 def select_points(points: Points, kept: BoolArray) -> Points:
     """Return light curves with only the points of a mask."""
     owner = np.repeat(np.arange(len(points)), np.diff(points.offsets))[kept]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(points)))]).astype(np.int64)
+    offsets = ragged_offsets(owner, len(points))
     rest = {item.name: getattr(points, item.name)[kept] for item in fields(points) if item.name != "offsets"}
     return type(points)(offsets=offsets, **rest)
 

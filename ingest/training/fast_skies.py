@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import ForcedPhotometry, LightCurves
+from ingest.alerts.columns import ForcedPhotometry, LightCurves, no_forced, ragged_offsets
 from ingest.simulate.light_curves import difference_flux
 from ingest.simulate.population import RECIPES
 from ingest.simulate.source_classes import CLASSES, Points, SourceClass
@@ -87,10 +87,6 @@ class Visits:
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
-def _ragged(owner: IntArray, n: int) -> IntArray:
-    return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n))]).astype(np.int64)
-
-
 def ztf_visits(n: int, rng: np.random.Generator) -> Visits:
     """Draw the visits of ZTF's public survey in g and r to n places."""
     nights = np.arange(-BEFORE_D, AFTER_D)
@@ -100,7 +96,7 @@ def ztf_visits(n: int, rng: np.random.Generator) -> Visits:
     depth = rng.normal(DEPTH_MAG, DEPTH_SCATTER_MAG, len(owner))
     order = np.lexsort((days, owner))
     err = flux_from_magnitude(depth) / DETECTION_SIGMA
-    return Visits(_ragged(owner, n), days[order], (band[order] + 1).astype(np.int8), err[order])
+    return Visits(ragged_offsets(owner, n), days[order], (band[order] + 1).astype(np.int8), err[order])
 
 
 def lsst_visits(donors: Labelled, n: int, rng: np.random.Generator) -> Visits:
@@ -122,7 +118,7 @@ def lsst_visits(donors: Labelled, n: int, rng: np.random.Generator) -> Visits:
     middle = np.concatenate([[0], np.cumsum(count)])[:-1] + count // 2
     typical = lent.psf_flux_err_njy[order][np.minimum(middle, len(order) - 1)][group]
     err = np.minimum(lent.psf_flux_err_njy, typical)
-    return Visits(_ragged(owner[kept], n), days[kept], lent.band[kept].astype(np.int8), err[kept])
+    return Visits(ragged_offsets(owner[kept], n), days[kept], lent.band[kept].astype(np.int8), err[kept])
 
 
 def kilonova_flux(visits: Visits, survey: Survey, rng: np.random.Generator) -> FloatArray:
@@ -174,15 +170,15 @@ def _observe(  # noqa: PLR0917 - one call
     limit = np.where(seen, np.nan, DETECTION_SIGMA * err)
     listed = seen | (survey is Survey.ZTF)
     curves = LightCurves(
-        _ragged(owner[listed], n),
+        ragged_offsets(owner[listed], n),
         time[listed],
         visits.band[listed],
         np.where(seen, value, np.nan)[listed],
         np.where(seen, err, np.nan)[listed],
         limit[listed],
     )
-    none = np.empty(0)
-    forced = ForcedPhotometry(np.zeros(n + 1, np.int64), none, np.empty(0, np.int8), none, none)
+    np.empty(0)
+    forced = no_forced(n)
     if survey is Survey.LSST:
         forced = ForcedPhotometry(visits.offsets, time, visits.band, value, err)
     absent = np.full(n, np.nan)

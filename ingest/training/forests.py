@@ -194,26 +194,63 @@ def fit_artefact(
     """
     forests = fit_forests(rows.values, rows.label, rows.object_id, seed, trees=trees)
     model = export(forests, len(features))
+    spec = describe(
+        (name, version, survey),
+        forests,
+        model,
+        features,
+        rows,
+        minimum_points=minimum_points,
+        temperature=fit_temperature(rows.values, rows.label, rows.object_id, seed, trees=trees),
+        training={"seed": seed, **training},
+    )
+    return spec, model
+
+
+def describe(
+    identity: tuple[str, str, Survey],
+    forests: Forests,
+    model: bytes,
+    features: tuple[str, ...],
+    rows: Rows,
+    *,
+    minimum_points: int,
+    temperature: float,
+    training: Mapping[str, Any],
+    prior: Mapping[str, float] | None = None,
+) -> ModelSpec:
+    """Return the sidecar of fitted forests, without metrics.
+
+    Parameters
+    ----------
+    identity : name, version and survey of the classifier.
+    model : ONNX bytes of the forests.
+    features : (k,) names of the columns of ``rows.values``, whose ranges are kept.
+    training : seed and origin of the rows.
+    prior : share of each class; those of the weighted rows where it is left out.
+    """
     low, high, outside = ranges(rows.values)
-    weight = class_weights(rows.label, rows.object_id)
-    spec = ModelSpec(
+    if prior is None:
+        weight = class_weights(rows.label, rows.object_id)
+        prior = {kind: float(weight[rows.label == kind].sum() / weight.sum()) for kind in forests.classes}
+    name, version, survey = identity
+    return ModelSpec(
         classifier=name,
         version=version,
         survey=survey,
         classes=forests.classes,
         features=features,
         minimum_points=minimum_points,
-        members=MEMBERS,
-        temperature=fit_temperature(rows.values, rows.label, rows.object_id, seed, trees=trees),
+        members=len(forests.members),
+        temperature=temperature,
         feature_low=tuple(low.tolist()),
         feature_high=tuple(high.tolist()),
         features_outside=outside,
-        prior={kind: float(weight[rows.label == kind].sum() / weight.sum()) for kind in forests.classes},
+        prior=dict(prior),
         sha256=hashlib.sha256(model).hexdigest(),
-        training={"seed": seed, "libraries": libraries(), **training},
+        training={"seed": training["seed"], "libraries": libraries(), **training},
         metrics={},
     )
-    return spec, model
 
 
 def keep(spec: ModelSpec, model: bytes, out_dir: Path, measure: Callable[[Classifier], dict[str, Any]]) -> ModelSpec:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from graph.model import Survey
 from graph.taxonomy import lineage
-from ingest.alerts.columns import ForcedPhotometry, LightCurves
+from ingest.alerts.columns import LightCurves, no_forced, ragged_offsets
 from ingest.classifiers.kilonova import OLDEST_D
 from ingest.classifiers.kn_components import FIRST_D, N_BINS, N_COMPONENTS, STEP_D, Components
 from ingest.simulate.source_classes import BAND_WAVELENGTH_NM
@@ -97,14 +97,14 @@ def as_class(label: TextArray) -> TextArray:
 def from_histories(items: Iterable[History]) -> Labelled:
     """Return histories as columns."""
     kept = list(items)
-    n, none = len(kept), np.empty(0)
+    n, _none = len(kept), np.empty(0)
     absent = np.full(n, np.nan)
     return Labelled(
         object_id=np.array([item.object_id for item in kept], dtype=object),
         label=np.array([item.label for item in kept], dtype=object),
         source=np.array([item.source for item in kept], dtype=object),
         curves=histories.pack_light_curves(kept),
-        forced=ForcedPhotometry(np.zeros(n + 1, np.int64), none, np.empty(0, np.int8), none, none),
+        forced=no_forced(n),
         ra_deg=absent,
         dec_deg=absent,
         redshift=absent,
@@ -115,8 +115,8 @@ def from_histories(items: Iterable[History]) -> Labelled:
 
 def without_forced(labelled: Labelled) -> Labelled:
     """Return the same objects as a packet without forced photometry shows them."""
-    n, none = len(labelled), np.empty(0)
-    return replace(labelled, forced=ForcedPhotometry(np.zeros(n + 1, np.int64), none, np.empty(0, np.int8), none, none))
+    n, _none = len(labelled), np.empty(0)
+    return replace(labelled, forced=no_forced(n))
 
 
 def collect(survey: Survey, data_dir: Path, seed: int) -> Labelled:
@@ -148,7 +148,7 @@ def _new_fields(packets: Labelled, rng: np.random.Generator) -> Labelled:
     np.maximum.at(newest, owner, curves.midpoint_mjd_tai)
     start = newest - rng.uniform(*NEW_FIELD_D, len(curves))
     kept = curves.midpoint_mjd_tai >= start[owner]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[kept], minlength=len(curves)))]).astype(np.int64)
+    offsets = ragged_offsets(owner[kept], len(curves))
     rest = {item.name: getattr(curves, item.name)[kept] for item in fields(curves) if item.name != "offsets"}
     return replace(packets, curves=LightCurves(offsets=offsets, **rest))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves
+from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves, ragged_offsets
 from ingest.classifiers.contract import Batch, batch_of
 from ingest.crossmatch import crossmatch
 from ingest.training.histories import split_fraction
@@ -92,9 +92,9 @@ def _cut(points: Points, end_mjd_tai: FloatArray, since_d: float) -> Points:
     owner = np.repeat(np.arange(len(points)), np.diff(points.offsets))
     age = end_mjd_tai[owner] - points.midpoint_mjd_tai
     kept = (age >= 0.0) & (age <= since_d)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[kept], minlength=len(points)))])
+    offsets = ragged_offsets(owner[kept], len(points))
     rest = {item.name: getattr(points, item.name)[kept] for item in fields(points) if item.name != "offsets"}
-    return type(points)(offsets=offsets.astype(np.int64), **rest)
+    return type(points)(offsets=offsets, **rest)
 
 
 def _fractions(object_id: TextArray) -> FloatArray:

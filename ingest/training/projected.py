@@ -6,7 +6,6 @@ components beside those columns that are kept as they are.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from ingest.classifiers.forests import ABSENT, ModelSpec
-from ingest.training.evaluation import class_weights
-from ingest.training.forests import MEMBERS, OPSET, Rows, export, fit_forests, fit_temperature, libraries, ranges
+from ingest.training.forests import OPSET, Rows, describe, export, fit_forests, fit_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,23 +123,14 @@ def fit_projected(
     values = projection.apply(rows.values)
     forests = fit_forests(values, rows.label, rows.object_id, seed, trees=trees)
     model = _export(projection, export(forests, values.shape[1]))
-    low, high, outside = ranges(rows.values)
-    weight = class_weights(rows.label, rows.object_id)
-    spec = ModelSpec(
-        classifier=name,
-        version=version,
-        survey=survey,
-        classes=forests.classes,
-        features=features,
+    spec = describe(
+        (name, version, survey),
+        forests,
+        model,
+        features,
+        rows,
         minimum_points=0,
-        members=MEMBERS,
         temperature=fit_temperature(values, rows.label, rows.object_id, seed, trees=trees),
-        feature_low=tuple(low.tolist()),
-        feature_high=tuple(high.tolist()),
-        features_outside=outside,
-        prior={kind: float(weight[rows.label == kind].sum() / weight.sum()) for kind in forests.classes},
-        sha256=hashlib.sha256(model).hexdigest(),
-        training={"seed": seed, "libraries": libraries(), **training},
-        metrics={},
+        training={"seed": seed, **training},
     )
     return spec, model

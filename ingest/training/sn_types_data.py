@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import ForcedPhotometry, LightCurves
+from ingest.alerts.columns import ForcedPhotometry, LightCurves, ragged_offsets
 from ingest.training.examples import DEPTH_MAG, DEPTH_SCATTER_MAG, HISTORY_D, PEAK_MAG_RANGE, VISIT_PROBABILITY
 from ingest.training.histories import flux_from_magnitude, ztf_packets, ztf_supernovae
 from ingest.training.labelled import Labelled, concatenate
@@ -216,7 +216,7 @@ def _pack(objects: Labelled, seen: Sequence[Observed], survey: Survey) -> Labell
         none = np.empty(0)
         forced = ForcedPhotometry(np.zeros(len(seen) + 1, np.int64), none, np.empty(0, np.int8), none, none)
     else:
-        kept = np.concatenate([[0], np.cumsum(np.bincount(owner[detected], minlength=len(seen)))]).astype(np.int64)
+        kept = ragged_offsets(owner[detected], len(seen))
         curves = LightCurves(
             kept, time[detected], band[detected], flux[detected], err[detected], np.full(detected.sum(), np.nan)
         )
@@ -229,7 +229,7 @@ Points = TypeVar("Points", LightCurves, ForcedPhotometry)
 def keep_points(points: Points, kept: BoolArray) -> Points:
     """Return ragged points without those that a mask (p,) drops."""
     owner = np.repeat(np.arange(len(points)), np.diff(points.offsets))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[kept], minlength=len(points)))]).astype(np.int64)
+    offsets = ragged_offsets(owner[kept], len(points))
     names = [name for name in points.__slots__ if name != "offsets"]
     return type(points)(offsets=offsets, **{name: getattr(points, name)[kept] for name in names})
 
@@ -239,7 +239,7 @@ def detections(labelled: Labelled) -> tuple[IntArray, IntArray]:
     curves = labelled.curves
     place = np.flatnonzero(np.isfinite(curves.psf_flux_njy))
     owner = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[place], minlength=len(curves)))]).astype(np.int64)
+    offsets = ragged_offsets(owner[place], len(curves))
     return place, offsets
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graph.times import mjd_utc_to_tai
-from ingest.alerts.columns import BANDS, ForcedPhotometry, LightCurves
+from ingest.alerts.columns import BANDS, ForcedPhotometry, LightCurves, no_forced, ragged_offsets
 from ingest.training.histories import FLUXCAL_NJY, HALF_EXPOSURE_D, flux_from_magnitude
 from ingest.training.labelled import Labelled, concatenate
 
@@ -57,16 +57,6 @@ PLASTICC_CLASSES: Final[Mapping[str, str]] = {
 """Class of the PLAsTiCC truth table -> ours."""
 
 
-def _ragged(owner_of_point: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Return offsets (n + 1,) of points that are sorted by owner."""
-    return np.concatenate([[0], np.cumsum(np.bincount(owner_of_point, minlength=n))]).astype(np.int64)
-
-
-def _empty_forced(n: int) -> ForcedPhotometry:
-    none = np.empty(0)
-    return ForcedPhotometry(np.zeros(n + 1, np.int64), none, np.empty(0, np.int8), none, none)
-
-
 def plasticc(data_dir: Path) -> Labelled:
     """Return the PLAsTiCC objects: detections as light curves, all points as forced photometry.
 
@@ -95,9 +85,14 @@ def _plasticc(data_dir: Path, part: str) -> Labelled:
         label=meta["class"].map(PLASTICC_CLASSES).to_numpy(object),
         source=np.full(n, "plasticc", dtype=object),
         curves=LightCurves(
-            _ragged(owner[seen], n), time[seen], band[seen], flux[seen], flux_err[seen], np.full(seen.sum(), np.nan)
+            ragged_offsets(owner[seen], n),
+            time[seen],
+            band[seen],
+            flux[seen],
+            flux_err[seen],
+            np.full(seen.sum(), np.nan),
         ),
-        forced=ForcedPhotometry(_ragged(owner, n), time, band, flux, flux_err),
+        forced=ForcedPhotometry(ragged_offsets(owner, n), time, band, flux, flux_err),
         ra_deg=meta["ra"].to_numpy(np.float64),
         dec_deg=meta["decl"].to_numpy(np.float64),
         redshift=np.where(galactic, np.nan, photoz),
@@ -131,9 +126,14 @@ def spcc(data_dir: Path) -> Labelled:
         label=label.astype(object),
         source=np.full(n, "spcc", dtype=object),
         curves=LightCurves(
-            _ragged(owner[seen], n), time[seen], band[seen], flux[seen], flux_err[seen], np.full(seen.sum(), np.nan)
+            ragged_offsets(owner[seen], n),
+            time[seen],
+            band[seen],
+            flux[seen],
+            flux_err[seen],
+            np.full(seen.sum(), np.nan),
         ),
-        forced=ForcedPhotometry(_ragged(owner, n), time, band, flux, flux_err),
+        forced=ForcedPhotometry(ragged_offsets(owner, n), time, band, flux, flux_err),
         ra_deg=np.full(n, np.nan),
         dec_deg=np.full(n, np.nan),
         redshift=np.where(redshift > 0.0, redshift, np.nan),
@@ -159,14 +159,14 @@ def bts(data_dir: Path) -> Labelled:
         label=np.full(n, "SN Ia", dtype=object),
         source=np.full(n, "bts", dtype=object),
         curves=LightCurves(
-            _ragged(owner, n),
+            ragged_offsets(owner, n),
             mjd_utc_to_tai(points["time"].to_numpy(np.float64)) + HALF_EXPOSURE_D,
             np.where(points["band"].to_numpy() == "g", 1, 2).astype(np.int8),
             flux,
             flux_err,
             np.full(len(points), np.nan),
         ),
-        forced=_empty_forced(n),
+        forced=no_forced(n),
         ra_deg=np.full(n, np.nan),
         dec_deg=np.full(n, np.nan),
         redshift=meta.set_index("ZTFID")["redshift"].reindex(names).to_numpy(np.float64),

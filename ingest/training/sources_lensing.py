@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graph.times import mjd_utc_to_tai
-from ingest.alerts.columns import BANDS, ForcedPhotometry
+from ingest.alerts.columns import BANDS, ForcedPhotometry, no_forced, ragged_offsets
 from ingest.training.histories import flux_from_magnitude, pack_light_curves, ztf_packets
 from ingest.training.labelled import Labelled
 from ingest.training.lensing_curves import light_curves
@@ -59,7 +59,7 @@ def ogle2(data_dir: Path) -> Labelled:
     err = flux * np.maximum(points["magerr"].to_numpy(np.float64), OGLE_ERR_FLOOR_MAG) * np.log(10.0) / 2.5
     flux = flux - pd.Series(flux).groupby(owner).transform("median").to_numpy()
     n = len(names)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n))]).astype(np.int64)
+    offsets = ragged_offsets(owner, n)
     band = np.full(len(time), BANDS.index("i"), dtype=np.int8)
     absent = np.full(n, np.nan)
     return Labelled(
@@ -89,13 +89,13 @@ def microlia(data_dir: Path) -> tuple[FloatArray, NDArray[np.object_], NDArray[n
 def from_histories(histories: Sequence[History], label: Sequence[str]) -> Labelled:
     """Return histories as columns, without forced photometry."""
     n = len(histories)
-    absent, none = np.full(n, np.nan), np.empty(0)
+    absent, _none = np.full(n, np.nan), np.empty(0)
     return Labelled(
         object_id=np.array([history.object_id for history in histories], dtype=object),
         label=np.array(label, dtype=object),
         source=np.array([history.source for history in histories], dtype=object),
         curves=pack_light_curves(histories),
-        forced=ForcedPhotometry(np.zeros(n + 1, np.int64), none, np.empty(0, np.int8), none, none),
+        forced=no_forced(n),
         ra_deg=absent,
         dec_deg=absent,
         redshift=absent,

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import AlertColumns, ForcedPhotometry
+from ingest.alerts.columns import AlertColumns, no_forced
 from ingest.alerts.decode import decode_alerts
 from ingest.replay import iter_alert_messages
 from ingest.training.histories import ZTF_FOLDERS, History, pack_light_curves, split_fraction, ztf_supernovae
@@ -239,13 +239,13 @@ def published_supernovae(data_dir: Path) -> Labelled:
     histories: list[History] = list(ztf_supernovae(data_dir))
     n = len(histories)
     absent = np.full(n, np.nan)
-    none = np.empty(0)
+    np.empty(0)
     return Labelled(
         object_id=np.array([history.object_id for history in histories], dtype=object),
         label=np.full(n, "SN", dtype=object),
         source=np.full(n, "alerce", dtype=object),
         curves=pack_light_curves(histories),
-        forced=ForcedPhotometry(np.zeros(n + 1, np.int64), none, np.empty(0, np.int8), none, none),
+        forced=no_forced(n),
         ra_deg=absent,
         dec_deg=absent,
         redshift=absent,

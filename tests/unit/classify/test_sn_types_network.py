@@ -6,7 +6,7 @@ from astropy.cosmology import FlatLambdaCDM
 from numpy.typing import NDArray
 from scipy.special import log_softmax  # type: ignore[import-untyped, unused-ignore]
 
-from ingest.classifiers.artefact import start_session
+from ingest.classifiers.session import start_session
 from ingest.training.recurrent import Design, Examples, Weights, draw_masks, export, fit_members, forward, start_weights
 from ingest.training.resimulate import WAVELENGTH_NM, Visits, emitter, luminosity_distance, observe, redshift_for
 
