@@ -8,62 +8,89 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import orjson
 
-from graph.association import CELL_ORDER, Associator, Links
+from compose.inbox import Inbox, Place
+from graph.association import CELL_PIXELS, Associator, Links, cells_about
 from graph.connection import Connection
 from graph.model import Survey
-from graph.sky import MAX_ORDER, ang2pix
+from graph.topics import OBJECTS
 
-CELL_PIXELS = 4 ** (MAX_ORDER - CELL_ORDER)
-"""Order-29 pixels in a cell of `graph.association.CELL_ORDER`."""
-
-BETWEEN_LOOKS_S = 5.0
+BETWEEN_ROUNDS_S = 1.0
 """Least time between two rounds [s]: a link may wait, a notice may not."""
 
 CELLS_AT_A_TIME = 20
-"""Cells of one round: some 40 ms of the graph's time."""
+"""Cells of one round: a tenth of a second."""
 
-LOOK_FOR_SURVEYS_S = 60.0
-"""Time between two looks whether both surveys have objects at all [s]; most installations listen to one only."""
+MESSAGES_AT_A_TIME = 500
+"""Messages of which the cells are done before more are read: objects that come again and again are looked at once."""
+
+DRAIN_WAIT_S = 0.2
+"""Wait for messages where there is nothing else to do [s]: to join the group takes some seconds."""
 
 
 class AssociationQueue:
-    """Cells in which objects changed, associated a few at a time beside the correlation."""
+    """Cells in which objects changed, associated a few at a time beside the correlation.
 
-    def __init__(self, connection: Connection, clock: Callable[[], float] = time.monotonic) -> None:
+    It has a place of its own on ``heliograph.objects``, which moves on once the cells of all that was read are done: a
+    kill loses none.
+    """
+
+    def __init__(self, connection: Connection, inbox: Inbox, clock: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
         self._associator = Associator(connection)
+        self._inbox = inbox
         self._clock = clock
         self._pending: dict[int, None] = {}
-        self._next_round = self._next_look = -float("inf")
+        self._read: list[Place] = []
+        self._next_round_s = -float("inf")
         self._has_both = False
 
-    def take(self, body: bytes) -> None:
-        """Take a message of ``heliograph.objects``; one that cannot be read is the coordinator's to refuse."""
-        try:
-            message = orjson.loads(body)
-            ra_deg, dec_deg = (np.array(message[name], dtype=np.float64) for name in ("ra_deg", "dec_deg"))
-            cells = np.unique(ang2pix(ra_deg, dec_deg)) // CELL_PIXELS
-        except (KeyError, TypeError, ValueError):
-            return
-        self._pending.update(dict.fromkeys(cells[cells >= 0].tolist()))
-
     def work(self) -> int:
-        """Associate some of the cells that wait, if it is time; return the number of pairs set."""
-        now = self._clock()
-        if not self._pending or now < self._next_round:
+        """Associate some of the cells that wait, if it is time; return the number of links set or taken away."""
+        if self._clock() < self._next_round_s:
             return 0
-        if not self._has_both and now >= self._next_look:
-            self._has_both = has_both(self._connection)
-            self._next_look = now + LOOK_FOR_SURVEYS_S
+        n = self._round(0.0)
+        self._next_round_s = self._clock() + BETWEEN_ROUNDS_S
+        return n
+
+    def drain(self, stop: Callable[[], bool]) -> None:
+        """Work without pauses until the end of the topic, or until stopped."""
+        while not stop() and not (self._inbox.is_at_end and not self._pending):
+            self._round(DRAIN_WAIT_S)
+
+    def close(self) -> None:
+        """Leave the topic."""
+        self._inbox.close()
+
+    def _round(self, wait_s: float) -> int:
+        # Asked even while cells wait: a reader that is silent for long loses its place in the group.
+        self._inbox.hold(frozenset({OBJECTS} if self._pending else ()))
+        for message in self._inbox.poll(MESSAGES_AT_A_TIME, 0.0 if self._pending else wait_s):
+            self._pending.update(dict.fromkeys(_cells(message.value() or b"")))
+            self._read.append((message.topic(), message.partition(), message.offset()))
+        # An object is written before its message is sent, so cells that are dropped here come again with the other
+        # survey's first object.
+        self._has_both = self._has_both or (bool(self._pending) and has_both(self._connection))
         if not self._has_both:
             self._pending.clear()
-            return 0
-        chosen = list(self._pending)[:CELLS_AT_A_TIME]
-        n = sum(len(self._associator.associate(cell)) for cell in chosen)
-        for cell in chosen:
+        n = 0
+        for cell in list(self._pending)[:CELLS_AT_A_TIME]:
+            n += len(self._associator.associate(cell))
             del self._pending[cell]
-        self._next_round = self._clock() + BETWEEN_LOOKS_S
+        if not self._pending:
+            self._inbox.done(self._read)
+            self._read.clear()
+        self._inbox.commit()
         return n
+
+
+def _cells(body: bytes) -> list[int]:
+    """Return the cells that a message is about; one that cannot be read is the coordinator's to refuse."""
+    try:
+        message = orjson.loads(body)
+        ra_deg, dec_deg = (np.array(message[name], dtype=np.float64).ravel() for name in ("ra_deg", "dec_deg"))
+        return [int(cell) for cell in cells_about(ra_deg, dec_deg)]
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 def has_both(connection: Connection) -> bool:
@@ -72,7 +99,7 @@ def has_both(connection: Connection) -> bool:
 
 
 def associate_all(connection: Connection) -> Iterator[Links]:
-    """Associate every cell in which LSST has objects, yielding the links of each."""
+    """Associate every cell in which ZTF has objects, yielding the links of each."""
     associator = Associator(connection)
-    for row in connection.read("list_cells_of", prefix=f"{Survey.LSST}:", cell_pixels=CELL_PIXELS):
+    for row in connection.read("list_cells_of", prefix=f"{Survey.ZTF}:", cell_pixels=CELL_PIXELS):
         yield associator.associate(int(row["cell"]))

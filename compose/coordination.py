@@ -46,7 +46,6 @@ class Coordination:
         coordinator: Coordinator,
         inbox: Inbox,
         beside: Callable[[], None],
-        on_message: Callable[[Message], None],
         *,
         max_messages: int,
         clock: Callable[[], float] = time.monotonic,
@@ -56,13 +55,11 @@ class Coordination:
         Parameters
         ----------
         beside : short periodic work that decides itself whether it is time.
-        on_message : sees each message after the coordinator.
         max_messages : read at a time.
         """
         self._coordinator = coordinator
         self._inbox = inbox
         self._beside = beside
-        self._on_message = on_message
         self._max_messages = max_messages
         self._clock = clock
         self._untaken: deque[Message] = deque()
@@ -118,7 +115,6 @@ class Coordination:
             message = self._untaken[0]
             place = (message.topic(), message.partition(), message.offset())
             self._coordinator.take(message.topic(), message.key(), message.value() or b"", place, _sent_at(message))
-            self._on_message(message)
             self._untaken.popleft()
 
     def _failed(self, error: HeliographError, *, once: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import uvicorn
-from confluent_kafka import Consumer, Message
+from confluent_kafka import Consumer
 
 from api.app import create_app
 from api.news import NewsHub
@@ -46,6 +46,9 @@ logger = logging.getLogger(__name__)
 
 COORDINATOR_GROUP = "heliograph-coordinator"
 """Consumer group of the coordinator."""
+
+ASSOCIATION_GROUP = "heliograph-association"
+"""Consumer group of the coordinator's search for objects that both surveys saw."""
 
 FIRST_PAUSE_S = 1.0
 """Wait after the first failure of the alert stream [s]; each further one in a row doubles it."""
@@ -218,27 +221,29 @@ def _coordinate(
         nightly = NightlyBackground(settings, EventStore(connection), SkyCounts(connection))
         coordinator.use_background(nightly.current())
         coordinator.load_events()
-        association = AssociationQueue(connection)
+        association = AssociationQueue(connection, _inbox(settings, ASSOCIATION_GROUP, OBJECTS))
 
         def beside() -> None:
             association.work()
             if (background := nightly.refresh()) is not None:
                 coordinator.use_background(background)
 
-        def on_message(message: Message) -> None:
-            if message.topic() == OBJECTS:
-                association.take(message.value() or b"")
-
-        consumer = Consumer({**settings.kafka.client_config(), **CONSUMER_OPTIONS, "group.id": COORDINATOR_GROUP})
-        inbox = Inbox(consumer, (NOTICES, OBJECTS))
+        inbox = _inbox(settings, COORDINATOR_GROUP, NOTICES, OBJECTS)
         try:
-            most = settings.coordinator.poll_messages
-            loop = Coordination(coordinator, inbox, beside, on_message, max_messages=most)
+            loop = Coordination(coordinator, inbox, beside, max_messages=settings.coordinator.poll_messages)
             loop.run(on_batch, once=once, stop=stop)
             coordinator.publish_lists()
+            if once:
+                association.drain(stop)
         finally:
             inbox.close()
+            association.close()
         return coordinator.report
+
+
+def _inbox(settings: Settings, group: str, *topics: str) -> Inbox:
+    """Return an inbox on some topics."""
+    return Inbox(Consumer({**settings.kafka.client_config(), **CONSUMER_OPTIONS, "group.id": group}), topics)
 
 
 def run_serve(settings: Settings, on_ready: Callable[[str], None], stop: Stop = never) -> None:

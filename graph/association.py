@@ -1,7 +1,9 @@
 """Which objects of two surveys are one: positions in, links between them out.
 
 An object is found by each survey on its own. They are one where each is the other's nearest and chance does not bring
-strangers so close; the link says how probable that is, and one that no longer holds falls to probability 0.
+strangers so close; the link says how probable that is, and one that no longer holds is taken away. A link belongs to
+the cell of ZTF's object and follows from what lies in that cell and at its border alone, so the order in which objects
+came does not matter.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # type: ignore[import-untyped, unused-ignore]
 
 from graph.model import Survey
-from graph.sky import N_PIXELS, cell_centres, cell_radius_deg, cone_ranges, unit_vectors
+from graph.sky import MAX_ORDER, ang2pix, cell_centres, cell_radius_deg, cone_ranges, unit_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,13 +39,23 @@ PRIOR_SAME: Final = 0.5
 gone; of little weight, for a true pair has a Bayes factor above 1e4 at the densest fields."""
 
 BORDER_DEG: Final = 10.0 / 3600.0
-"""Margin around a cell [deg] in which partners of its objects are looked for: five times the largest separation."""
+"""Margin around a cell [deg]: five times the largest separation. What lies within it may change links of the cell."""
 
 CELL_ORDER: Final = 8
 """HEALPix order of the cells that are associated at a time, 0.05 deg2: some hundred objects, one short query."""
 
-PIXEL_DEG2: Final = 360.0 * 360.0 / np.pi / N_PIXELS
-"""Area of an order-29 pixel [deg2]."""
+CELL_PIXELS: Final = 4 ** (MAX_ORDER - CELL_ORDER)
+"""Order-29 pixels in a cell."""
+
+CELL_DEG2: Final = 360.0 * 360.0 / np.pi / (12 * 4**CELL_ORDER)
+"""Area of a cell [deg2]."""
+
+MAX_RANGES: Final = 32
+"""Pixel ranges with which a cell and its border are asked for at most: a finer cover saves less than it costs."""
+
+AROUND: Final = np.radians(np.arange(8) * 45.0)
+"""Directions [rad] in which the border of a cell is looked for: at eight, no corner within 0.92 `BORDER_DEG` is passed
+over."""
 
 SAME_FROM: Final = 0.5
 """Probability from which two objects count as one in joint light curves."""
@@ -51,7 +63,7 @@ SAME_FROM: Final = 0.5
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Links:
-    """m pairs of objects; probability 0 withdraws a pair."""
+    """m pairs of objects; probability 0 takes a link away."""
 
     ztf_key: tuple[str, ...]
     lsst_key: tuple[str, ...]
@@ -107,6 +119,18 @@ def mutual_nearest(
     return row, there[row].astype(np.int64), separation
 
 
+def cells_about(ra_deg: FloatArray, dec_deg: FloatArray) -> IntArray:
+    """Return the cells, ascending, whose links objects at some positions [deg, ICRS] may change."""
+    ra, centre = np.radians(ra_deg), unit_vectors(ra_deg, dec_deg)
+    east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=-1)
+    north = np.cross(centre, east)
+    step = np.radians(BORDER_DEG)
+    around = [centre + step * (np.cos(angle) * north + np.sin(angle) * east) for angle in AROUND]
+    x, y, z = np.concatenate([centre, *around]).T
+    cells = ang2pix(np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))) // CELL_PIXELS
+    return np.unique(cells[cells >= 0])
+
+
 class Associator:
     """Links objects of two surveys in the graph, cell by cell."""
 
@@ -114,13 +138,12 @@ class Associator:
         self._connection = connection
 
     def associate(self, cell: int) -> Links:
-        """Bring the links of the objects around one cell of order `CELL_ORDER` up to date, and return what changed."""
+        """Bring the links of ZTF's objects in one cell of order `CELL_ORDER` up to date, and return them."""
         ra, dec = cell_centres(CELL_ORDER, np.array([cell]))
-        radius = cell_radius_deg(CELL_ORDER) + BORDER_DEG
-        ranges = cone_ranges(float(ra[0]), float(dec[0]), radius)
+        radius_deg = cell_radius_deg(CELL_ORDER) + BORDER_DEG
+        ranges = cone_ranges(float(ra[0]), float(dec[0]), radius_deg, MAX_RANGES)
         rows = self._connection.read("read_positions_in_ranges", ranges=[[a, b - 1] for a, b in ranges.tolist()])
-        area_deg2 = float(np.diff(ranges, axis=1).sum()) * PIXEL_DEG2
-        links = links_of([row for row in rows if row["ra_deg"] is not None], area_deg2)
+        links = links_of([row for row in rows if row["ra_deg"] is not None], cell)
         if len(links):
             self._connection.write(
                 "write_same_as",
@@ -132,33 +155,43 @@ class Associator:
         return links
 
 
-def links_of(rows: Sequence[Mapping[str, Any]], area_deg2: float) -> Links:
-    """Return the pairs among objects as ``read_positions_in_ranges`` gives them, and those that no longer hold."""
+def links_of(rows: Sequence[Mapping[str, Any]], cell: int) -> Links:
+    """Return the links of ZTF's objects in a cell, and with probability 0 those that no longer hold.
+
+    Parameters
+    ----------
+    rows : objects in and around the cell as ``read_positions_in_ranges`` gives them, in any order.
+    """
     ordered = sorted(rows, key=lambda row: str(row["object_key"]))
-    sides = [[row for row in ordered if row["survey"] == survey.value] for survey in (Survey.ZTF, Survey.LSST)]
-    places = [
-        (
-            np.array([row["ra_deg"] for row in side], dtype=np.float64),
-            np.array([row["dec_deg"] for row in side], dtype=np.float64),
-        )
-        for side in sides
-    ]
-    one, two, separation = mutual_nearest(*places)
-    probability = same_probability(separation, len(sides[1]) / area_deg2)
-    ztf = [str(sides[0][place]["object_key"]) for place in one]
-    lsst = [str(sides[1][place]["object_key"]) for place in two]
-    now = set(zip(ztf, lsst, strict=True))
-    seen = {str(row["object_key"]) for row in sides[1]}
+    ztf, lsst = ([row for row in ordered if row["survey"] == survey.value] for survey in (Survey.ZTF, Survey.LSST))
+    one, two, separation = mutual_nearest(_positions(ztf), _positions(lsst))
+    mine = np.array([_is_in(ztf[place], cell) for place in one.tolist()], dtype=np.bool_)
+    one, two, separation = one[mine], two[mine], separation[mine]
+    # Of the cell alone: a new object elsewhere must not change what is said here.
+    density_deg2 = sum(_is_in(row, cell) for row in lsst) / CELL_DEG2
+    now = [(str(ztf[i]["object_key"]), str(lsst[j]["object_key"])) for i, j in zip(one, two, strict=True)]
     gone = [
-        (str(row["object_key"]), other)
-        for row in sides[0]
+        (str(row["object_key"]), str(other))
+        for row in ztf
+        if _is_in(row, cell)
         for other in row["same_as"]
-        # A partner beyond the border is the business of its own cell.
-        if (row["object_key"], other) not in now and other in seen
+        if (row["object_key"], other) not in now
     ]
+    pairs = now + gone
     return Links(
-        tuple(ztf + [pair[0] for pair in gone]),
-        tuple(lsst + [pair[1] for pair in gone]),
+        tuple(pair[0] for pair in pairs),
+        tuple(pair[1] for pair in pairs),
         np.concatenate([separation, np.full(len(gone), MAX_SEPARATION_ARCSEC)]),
-        np.concatenate([probability, np.zeros(len(gone))]),
+        np.concatenate([same_probability(separation, density_deg2), np.zeros(len(gone))]),
     )
+
+
+def _positions(rows: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, FloatArray]:
+    """Return right ascensions and declinations (n,) [deg]."""
+    ra, dec = (np.array([row[name] for row in rows], dtype=np.float64) for name in ("ra_deg", "dec_deg"))
+    return ra, dec
+
+
+def _is_in(row: Mapping[str, Any], cell: int) -> bool:
+    """Return whether an object lies in a cell."""
+    return int(row["healpix29"]) // CELL_PIXELS == cell

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from compose.association import AssociationQueue, associate_all
+from compose.association import associate_all
 from compose.testing import Installation
 from graph.alert_store import AlertRows, AlertStore, MatchRows
+from graph.association import Associator, cells_about
 from graph.model import Survey
 from graph.reader import GraphReader
 from graph.sky import ang2pix
@@ -39,13 +40,9 @@ def links(installation: Installation) -> dict[tuple[str, str], float]:
 def test_objects_of_both_surveys_are_linked_and_their_light_curves_joined(installation: Installation) -> None:
     put(installation, Survey.ZTF, "ZTF24a", 1, (150.0, 2.0))
     put(installation, Survey.ZTF, "ZTF24b", 2, (200.0, -30.0))
-    queue = AssociationQueue(installation.connection)
-    body = b'{"ra_deg": [150.0, 200.0], "dec_deg": [2.0, -30.0]}'
-    queue.take(body)
-    assert queue.work() == 0, "one survey alone"
     put(installation, Survey.LSST, "77", 3, (150.0 + 0.2 * ARCSEC, 2.0))
     put(installation, Survey.LSST, "78", 4, (200.0, -30.0 + 6.0 * ARCSEC))
-    assert sum(len(found) for found in associate_all(installation.connection)) >= 1
+    assert sum(len(found) for found in associate_all(installation.connection)) == 1
     found = links(installation)
     assert set(found) == {("ZTF24a", "77")}
     assert found["ZTF24a", "77"] > 0.99
@@ -56,18 +53,15 @@ def test_objects_of_both_surveys_are_linked_and_their_light_curves_joined(instal
         (same,) = reader.same_objects(Survey.LSST, "77")
         assert (same.survey, same.object_id) == (Survey.ZTF, "ZTF24a")
 
-    # A nearer one takes its place: the old link stays, and says that it does not hold.
+    # A nearer one takes its place.
     put(installation, Survey.LSST, "77", 5, (150.0 + 1.5 * ARCSEC, 2.0))
     put(installation, Survey.LSST, "79", 6, (150.0, 2.0 + 0.1 * ARCSEC))
-    fresh = AssociationQueue(installation.connection)
-    fresh.take(body)
-    assert fresh.work() == 2
+    associator = Associator(installation.connection)
+    (cell,) = cells_about(np.array([150.0]), np.array([2.0])).tolist()
+    assert len(associator.associate(cell)) == 2
     found = links(installation)
-    assert found["ZTF24a", "77"] == 0.0
-    assert found["ZTF24a", "79"] > 0.99
+    assert set(found) == {("ZTF24a", "79")}
     with GraphReader.open(installation.settings.graph) as reader:
         assert [one.detection_id for one in reader.joint_detections(Survey.ZTF, "ZTF24a", 10)] == [1, 6]
-    again = AssociationQueue(installation.connection)
-    again.take(body)
-    again.work()
+    associator.associate(cell)
     assert links(installation) == found

@@ -168,7 +168,7 @@ def run(consumer: Consumer, work: Work) -> list[CoordinatorReport]:
         now[0] += 0.01
         return now[0]
 
-    loop = Coordination(work, inbox, lambda: None, lambda message: None, max_messages=7, clock=clock)  # type: ignore[arg-type]
+    loop = Coordination(work, inbox, lambda: None, max_messages=7, clock=clock)  # type: ignore[arg-type]
     try:
         loop.run(reports.append, once=True, stop=lambda: False)
     finally:
