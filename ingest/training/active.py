@@ -1,4 +1,4 @@
-"""Active learning: which objects to observe next, labels that come back, and what that gains over chance.
+"""Active learning: which objects to observe next, and what that gains over chance.
 
 Each night a strategy asks for as many objects as telescopes can take; their types come back, the forest is fitted anew
 and asked again. Ishida et al. 2019, doi:10.1093/mnras/sty3015.
@@ -10,18 +10,18 @@ import csv
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from graph.errors import ConfigurationError
-from graph.taxonomy import PARENTS, lineage
+from graph.taxonomy import lineage
 from ingest.classifiers.forests import model_input
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 FloatArray = NDArray[np.float64]
@@ -38,9 +38,6 @@ TREES: Final = 100
 NOVELTY_POOL: Final = 5
 """The novelty strategy chooses among this many times the quota of the most uncertain objects."""
 
-LARGEST_FILE: Final = 20_000_000
-"""Bytes of a file of labels beyond which it is refused: a million labels."""
-
 
 class Strategy(StrEnum):
     """How the objects to be observed are chosen."""
@@ -53,42 +50,6 @@ class Strategy(StrEnum):
     """Uncertain ones, far from all that is labelled and from each other."""
     RANDOM = "random"
     """By lot: what the others are compared with."""
-
-
-class LabelSource(Protocol):
-    """Where types come back from: a file, or the observations that follow-up facilities report to the graph."""
-
-    def labels(self) -> Mapping[str, str]:
-        """Return object id -> class of `graph.taxonomy` for all objects whose type is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelFile:
-    """Types in a file: CSV with the columns ``object_id`` and ``class``, or a JSON object of id -> class."""
-
-    path: Path
-
-    def labels(self) -> Mapping[str, str]:
-        """Return object id -> class.
-
-        Raises
-        ------
-        ConfigurationError : the file cannot be read, or names a class that is not in the taxonomy.
-        """
-        try:
-            if self.path.stat().st_size > LARGEST_FILE:
-                raise ConfigurationError(f"{self.path.name} is too large for a file of labels.")
-            text = self.path.read_text(encoding="utf-8")
-            if self.path.suffix == ".json":
-                found = {str(name): str(label) for name, label in dict(json.loads(text)).items()}
-            else:
-                found = {row["object_id"].strip(): row["class"].strip() for row in csv.DictReader(text.splitlines())}
-        except (OSError, KeyError, TypeError, ValueError, AttributeError, csv.Error) as error:
-            raise ConfigurationError(f"The labels in {self.path.name} cannot be read.") from error
-        unknown = sorted({label for label in found.values() if label not in PARENTS})
-        if unknown:
-            raise ConfigurationError(f"{self.path.name} names the class {unknown[0][:40]!r}, which is not known.")
-        return found
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -10,14 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves, no_forced, ragged_offsets
+from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves, ragged_offsets
 from ingest.classifiers.early_snia import MINIMUM_POINTS, all_features, is_flat, is_rising
 from ingest.classifiers.forests import Classifier
 from ingest.classifiers.rise_features import WAVELENGTH_NM
 from ingest.features import FeatureTable
 from ingest.training.examples import EARLY_POINTS, HISTORY_D, as_seen_by_ztf
-from ingest.training.histories import History, SimulatedObject, pack_light_curves, ztf_packets, ztf_supernovae
-from ingest.training.labelled import Labelled, as_batch, concatenate, detection_times
+from ingest.training.histories import History, SimulatedObject, ztf_packets, ztf_supernovae
+from ingest.training.labelled import Labelled, as_batch, concatenate, detection_times, from_histories
 from ingest.training.sources import bts, plasticc, spcc
 from ingest.training.sources_elasticc import elasticc
 
@@ -103,24 +103,6 @@ class Rows:
         )
 
 
-def labelled_histories(histories: Sequence[History], label: Sequence[str], peak_mjd_tai: FloatArray) -> Labelled:
-    """Return histories as columns, without forced photometry."""
-    n = len(histories)
-    _none, absent = np.empty(0), np.full(n, np.nan)
-    return Labelled(
-        object_id=np.array([history.object_id for history in histories], dtype=object),
-        label=np.array(label, dtype=object),
-        source=np.array([history.source for history in histories], dtype=object),
-        curves=pack_light_curves(histories),
-        forced=no_forced(n),
-        ra_deg=absent,
-        dec_deg=absent,
-        redshift=absent,
-        redshift_err=absent,
-        peak_mjd_tai=peak_mjd_tai,
-    )
-
-
 def _rest_bands(redshift: float) -> tuple[int, int]:
     """Return the LSST bands that show at a redshift what ZTF's g and r show of a near supernova."""
     lsst = np.array(WAVELENGTH_NM[Survey.LSST])
@@ -193,7 +175,7 @@ def supernovae_as_ztf(labelled: Labelled, redshift: FloatArray, rng: np.random.G
                 label.append(str(labelled.label[i]))
                 good = (flux > 10.0 * err) & (history.band > 0)
                 peak.append(float(time[np.argmax(np.where(good, flux, -np.inf))]))
-    return labelled_histories(histories, label, np.array(peak))
+    return from_histories(histories, label, np.array(peak))
 
 
 def collections(survey: Survey, data_dir: Path, rng: np.random.Generator) -> Labelled:
@@ -232,7 +214,7 @@ def recorded_ztf(data_dir: Path) -> Labelled:
     name = {str(key): ZTF_LABELS.get(str(value), "") for table in tables for key, value in table.items()}
     real = [*ztf_packets(data_dir), *ztf_supernovae(data_dir)]
     typed = [history for history in real if name[history.object_id]]
-    return labelled_histories(typed, [name[history.object_id] for history in typed], np.full(len(typed), np.nan))
+    return from_histories(typed, [name[history.object_id] for history in typed])
 
 
 def _with_peak(labelled: Labelled) -> Labelled:

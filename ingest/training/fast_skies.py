@@ -177,7 +177,6 @@ def _observe(  # noqa: PLR0917 - one call
         np.where(seen, err, np.nan)[listed],
         limit[listed],
     )
-    np.empty(0)
     forced = no_forced(n)
     if survey is Survey.LSST:
         forced = ForcedPhotometry(visits.offsets, time, visits.band, value, err)

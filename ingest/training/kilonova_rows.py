@@ -18,13 +18,11 @@ from ingest.training import histories, sources
 from ingest.training.examples import HISTORY_D, as_seen_by_ztf
 from ingest.training.fast_skies import lsst_visits, simulated, ztf_visits
 from ingest.training.kilonova_model import GRID_D, draw_ejecta, flux_at_10pc
-from ingest.training.labelled import Labelled, concatenate, detection_times
+from ingest.training.labelled import Labelled, concatenate, detection_times, from_histories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
-    from ingest.training.histories import History
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -94,29 +92,9 @@ def as_class(label: TextArray) -> TextArray:
     return np.array([known[str(name)] for name in label], dtype=object)
 
 
-def from_histories(items: Iterable[History]) -> Labelled:
-    """Return histories as columns."""
-    kept = list(items)
-    n, _none = len(kept), np.empty(0)
-    absent = np.full(n, np.nan)
-    return Labelled(
-        object_id=np.array([item.object_id for item in kept], dtype=object),
-        label=np.array([item.label for item in kept], dtype=object),
-        source=np.array([item.source for item in kept], dtype=object),
-        curves=histories.pack_light_curves(kept),
-        forced=no_forced(n),
-        ra_deg=absent,
-        dec_deg=absent,
-        redshift=absent,
-        redshift_err=absent,
-        peak_mjd_tai=absent,
-    )
-
-
 def without_forced(labelled: Labelled) -> Labelled:
     """Return the same objects as a packet without forced photometry shows them."""
-    n, _none = len(labelled), np.empty(0)
-    return replace(labelled, forced=no_forced(n))
+    return replace(labelled, forced=no_forced(len(labelled)))
 
 
 def collect(survey: Survey, data_dir: Path, seed: int) -> Labelled:
@@ -133,8 +111,10 @@ def collect(survey: Survey, data_dir: Path, seed: int) -> Labelled:
         return concatenate(parts)
     rng = np.random.default_rng([seed, 3])
     nearer = [as_seen_by_ztf(item, rng) for item in histories.plasticc(data_dir)]
-    parts.append(from_histories(item for item in nearer if item is not None))
-    packets = from_histories(histories.ztf_packets(data_dir))
+    near = [item for item in nearer if item is not None]
+    parts.append(from_histories(near, [item.label for item in near]))
+    found = list(histories.ztf_packets(data_dir))
+    packets = from_histories(found, [item.label for item in found])
     parts.append(_new_fields(packets, rng))
     parts += [simulated(label, n, survey, seed, ztf_visits) for label, n in SIMULATED[survey].items()]
     return concatenate(parts)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves, ragged_offsets
+from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves, no_forced, ragged_offsets
 from ingest.classifiers.contract import Batch, batch_of
 from ingest.crossmatch import crossmatch
-from ingest.training.histories import split_fraction
+from ingest.training.histories import History, pack_light_curves, split_fraction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +82,31 @@ class Labelled:
             curves=_cut(self.curves, end_mjd_tai, since_d),
             forced=_cut(self.forced, end_mjd_tai, since_d),
         )
+
+
+def from_histories(
+    histories: Sequence[History], label: Sequence[str], peak_mjd_tai: FloatArray | None = None
+) -> Labelled:
+    """Return histories as columns, without forced photometry.
+
+    Parameters
+    ----------
+    peak_mjd_tai : (n,) true time of maximum light [d, TAI]; unknown where it is left out.
+    """
+    n = len(histories)
+    absent = np.full(n, np.nan)
+    return Labelled(
+        object_id=np.array([history.object_id for history in histories], dtype=object),
+        label=np.array(label, dtype=object),
+        source=np.array([history.source for history in histories], dtype=object),
+        curves=pack_light_curves(histories),
+        forced=no_forced(n),
+        ra_deg=absent,
+        dec_deg=absent,
+        redshift=absent,
+        redshift_err=absent,
+        peak_mjd_tai=absent if peak_mjd_tai is None else peak_mjd_tai,
+    )
 
 
 Points = TypeVar("Points", LightCurves, ForcedPhotometry)

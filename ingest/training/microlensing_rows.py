@@ -17,10 +17,10 @@ from ingest.classifiers.pspl_fit import fit_lenses
 from ingest.training.examples import DEPTH_MAG, DEPTH_SCATTER_MAG, HISTORY_D, VISIT_PROBABILITY, as_seen_by_ztf
 from ingest.training.histories import flux_from_magnitude, ztf_supernovae
 from ingest.training.histories import plasticc as plasticc_histories
-from ingest.training.labelled import Labelled, concatenate, detection_times
+from ingest.training.labelled import Labelled, concatenate, detection_times, from_histories
 from ingest.training.lensing_curves import Cadence, simulate
 from ingest.training.sources import plasticc
-from ingest.training.sources_lensing import from_histories, packets
+from ingest.training.sources_lensing import packets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from graph.model import Survey
 from ingest.alerts.columns import ForcedPhotometry, LightCurves, ragged_offsets
 from ingest.training.examples import DEPTH_MAG, DEPTH_SCATTER_MAG, HISTORY_D, PEAK_MAG_RANGE, VISIT_PROBABILITY
 from ingest.training.histories import flux_from_magnitude, ztf_packets, ztf_supernovae
-from ingest.training.labelled import Labelled, concatenate
+from ingest.training.labelled import Labelled, concatenate, from_histories
 from ingest.training.nonsense import NONSENSE
 from ingest.training.resimulate import (
     Emitter,
@@ -26,7 +26,6 @@ from ingest.training.resimulate import (
     ztf_visits,
 )
 from ingest.training.sources import plasticc, spcc
-from ingest.training.sources_lensing import from_histories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

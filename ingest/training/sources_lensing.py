@@ -9,16 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graph.times import mjd_utc_to_tai
-from ingest.alerts.columns import BANDS, ForcedPhotometry, no_forced, ragged_offsets
-from ingest.training.histories import flux_from_magnitude, pack_light_curves, ztf_packets
-from ingest.training.labelled import Labelled
+from ingest.alerts.columns import BANDS, ForcedPhotometry, ragged_offsets
+from ingest.training.histories import flux_from_magnitude, ztf_packets
+from ingest.training.labelled import Labelled, from_histories
 from ingest.training.lensing_curves import light_curves
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from ingest.training.histories import History
 
 FloatArray = NDArray[np.float64]
 
@@ -84,24 +83,6 @@ def microlia(data_dir: Path) -> tuple[FloatArray, NDArray[np.object_], NDArray[n
     table = pd.read_parquet(data_dir / "features" / "microlia_ogle4_dev.parquet")
     names = [name for name in table.columns if name not in {"row", "label", "split"}]
     return table[names].to_numpy(np.float64), table["label"].to_numpy(object), (table["split"] == "train").to_numpy()
-
-
-def from_histories(histories: Sequence[History], label: Sequence[str]) -> Labelled:
-    """Return histories as columns, without forced photometry."""
-    n = len(histories)
-    absent, _none = np.full(n, np.nan), np.empty(0)
-    return Labelled(
-        object_id=np.array([history.object_id for history in histories], dtype=object),
-        label=np.array(label, dtype=object),
-        source=np.array([history.source for history in histories], dtype=object),
-        curves=pack_light_curves(histories),
-        forced=no_forced(n),
-        ra_deg=absent,
-        dec_deg=absent,
-        redshift=absent,
-        redshift_err=absent,
-        peak_mjd_tai=absent,
-    )
 
 
 def packets(data_dir: Path) -> Labelled:

@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import AlertColumns, no_forced
+from ingest.alerts.columns import AlertColumns
 from ingest.alerts.decode import decode_alerts
 from ingest.replay import iter_alert_messages
-from ingest.training.histories import ZTF_FOLDERS, History, pack_light_curves, split_fraction, ztf_supernovae
-from ingest.training.labelled import Labelled, as_batch
+from ingest.training.histories import ZTF_FOLDERS, History, split_fraction, ztf_supernovae
+from ingest.training.labelled import Labelled, as_batch, from_histories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -237,21 +237,8 @@ def cut_alerts(
 def published_supernovae(data_dir: Path) -> Labelled:
     """Return the published ZTF light curves of supernovae."""
     histories: list[History] = list(ztf_supernovae(data_dir))
-    n = len(histories)
-    absent = np.full(n, np.nan)
-    np.empty(0)
-    return Labelled(
-        object_id=np.array([history.object_id for history in histories], dtype=object),
-        label=np.full(n, "SN", dtype=object),
-        source=np.full(n, "alerce", dtype=object),
-        curves=pack_light_curves(histories),
-        forced=no_forced(n),
-        ra_deg=absent,
-        dec_deg=absent,
-        redshift=absent,
-        redshift_err=absent,
-        peak_mjd_tai=absent,
-    )
+    source = np.full(len(histories), "alerce", dtype=object)
+    return replace(from_histories(histories, ["SN"] * len(histories)), source=source)
 
 
 def lend_context(alerts: LabelledAlerts, lenders: LabelledAlerts, rng: np.random.Generator) -> LabelledAlerts:
