@@ -136,6 +136,16 @@ class FakeReader:
         self._called("matches", survey, object_id)
         return tuple(self.graph.matches.get(self.object(survey, object_id).object_key, ()))
 
+    def matches_of_objects(self, survey: Survey, object_ids: Sequence[str]) -> Mapping[str, tuple[MatchView, ...]]:
+        """Return the catalogue entries at the places of some objects."""
+        self._called("matches_of_objects", survey, tuple(object_ids))
+        known = {
+            one.object_id: tuple(self.graph.matches.get(one.object_key, ()))
+            for one in self.graph.objects
+            if one.survey is survey
+        }
+        return {name: known[name] for name in object_ids if known.get(name)}
+
     def events_of_object(self, survey: Survey, object_id: str) -> tuple[ObjectEventView, ...]:
         """Return the events that an object coincides with."""
         key = self.object(survey, object_id).object_key

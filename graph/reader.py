@@ -116,6 +116,17 @@ class GraphReader:
         found = self._of_object("list_matches", survey, object_id)
         return tuple(_read(rows.to_match, row["source"]) for row in found)
 
+    def matches_of_objects(self, survey: Survey, object_ids: Sequence[str]) -> Mapping[str, tuple[MatchView, ...]]:
+        """Return object id -> the catalogue entries at its place, nearest first; absent where there are none."""
+        keys = [f"{survey}:{object_id}" for object_id in object_ids]
+        found = self._rows("list_matches_of_objects", object_keys=keys) if keys else []
+        return {
+            str(row["object_key"]).removeprefix(f"{survey}:"): tuple(
+                _read(rows.to_match, one) for one in row["sources"]
+            )
+            for row in found
+        }
+
     def events_of_object(self, survey: Survey, object_id: str) -> tuple[ObjectEventView, ...]:
         """Return the events that an object coincides with, open ones first, then by evidence."""
         found = self._of_object("list_object_events", survey, object_id, limit=MAX_EVENTS_OF_OBJECT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +11,10 @@ import numpy as np
 import typer
 
 from compose.cli.console import print_json, stderr, stdout
+from compose.cli.located import located_settings
 from graph.errors import ConfigurationError
 from graph.model import Survey
+from graph.reader import GraphReader
 from ingest.alerts.columns import AlertColumns
 from ingest.alerts.decode import AlertDecoder
 from ingest.classifiers.coarse import Coarse
@@ -20,13 +23,17 @@ from ingest.classifiers.early_snia import EarlySnIa
 from ingest.classifiers.run import Runner
 from ingest.crossmatch import crossmatch
 from ingest.replay import iter_alert_messages
-from ingest.training.active import LabelFile, Strategy, Target, ask, compare, write_targets
+from ingest.training.active import Strategy, Target, ask, compare, write_targets
 from ingest.training.active_samples import SAMPLES
 from ingest.training.early_snia import train
 from ingest.training.early_sources import alerts_as_labelled
+from ingest.training.labels import GraphLabels, LabelFile
 
 MESSAGES_AT_A_TIME = 500
 """Alerts decoded at a time; bounds memory at about 50 MB."""
+
+FROM_GRAPH = "graph"
+"""Value of ``--labels`` that stands for the graph; a file of that name is ``./graph``."""
 
 TIME_LIMIT_S = 600.0
 """Time that a classifier has for a few hundred alerts [s]: nothing waits for it here."""
@@ -45,7 +52,7 @@ def learn(
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 20261122,
     alerts: Annotated[Path | None, typer.Option(exists=True, help="Alert packets: a file or a folder.")] = None,
     ask_for: Annotated[int, typer.Option("--ask", min=0, max=10_000, help="List whom to observe next.")] = 0,
-    labels: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Types that came back.")] = None,
+    labels: Annotated[str, typer.Option(help="Types that came back: a file, or 'graph' for the graph's.")] = "",
     survey: Annotated[Survey, typer.Option(help="Whose alerts.")] = Survey.ZTF,
     out: Annotated[Path | None, typer.Option(help="File for the list, or folder for the new model.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
@@ -60,10 +67,11 @@ def learn(
         return
     if data is None:
         raise typer.BadParameter("--data is needed")
-    if labels is not None:
+    if labels:
         if alerts is None or out is None:
             raise typer.BadParameter("--labels needs --alerts and --out")
-        returned = alerts_as_labelled(_columns(alerts, survey), LabelFile(labels).labels())
+        parts = _columns(alerts, survey)
+        returned = alerts_as_labelled(parts, _labels(labels, parts, survey))
         with stderr.status(f"Fitting with {len(returned)} more objects"):
             spec = train(survey, data, seed, out, more=returned)
         stdout.print(f"Wrote {spec.classifier} with {len(returned)} more objects to {out}.", soft_wrap=True)
@@ -85,6 +93,15 @@ def learn(
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def _labels(source: str, parts: list[AlertColumns], survey: Survey) -> Mapping[str, str]:
+    """Return the types that came back: of a file, or what the graph knows of the objects of some alerts."""
+    if source != FROM_GRAPH:
+        return LabelFile(Path(source)).labels()
+    names = np.unique(np.concatenate([columns.object_id for columns in parts]).astype(str))
+    with GraphReader.open(located_settings().graph) as reader:
+        return GraphLabels(reader, survey, names[names != ""].tolist()).labels()
 
 
 def _columns(path: Path, survey: Survey) -> list[AlertColumns]:

@@ -41,10 +41,10 @@ TYPE_PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "DSCT": ("DSCT", "DSCTC", "HADS", "SXPHE", "GDOR", "DS*", "DELTASCT"),
     "ROT": ("ROT", "RS", "BY", "ACV", "ROTV*", "BY*", "RS*"),
     "YSO": ("YSO", "TTS", "CTTS", "WTTS", "INT", "IN", "INS", "INSB", "INB", "INA", "IS", "ISB", "UXOR", "OR*", "TT*",
-            "Y*O"),
+            "Y*O", "CLASSI", "CLASSII", "CLASSIII", "FS"),
     "CV": ("CV", "CV*", "UG", "UGSU", "UGSS", "UGZ", "UGWZ", "UGER", "NA", "NB", "NC", "NL", "N", "NR", "AM", "ZAND",
-           "NO*", "SYMBIOTIC", "SY*", "CATACLYSMICVARIABLE"),
-    "M-dwarf flare": ("UV", "UVN", "FLARE", "FL*", "ER*"),
+           "NO*", "NOVA", "SYMBIOTIC", "SY*", "CATACLYSMICVARIABLE"),
+    "M-dwarf flare": ("UV", "UVN", "FLARE", "FL*", "ER*", "MDWARF"),
     "AGN": ("AGN", "QSO", "SEYFERT", "SYG", "SY1", "SY2", "RADIOG", "LIN"),
     "blazar": ("BLAZAR", "BLLAC", "BLL", "FSRQ", "BCU", "BLA", "HSP", "BZB", "BZQ", "BZU", "BZG"),
     "TDE": ("TDE",),
@@ -53,14 +53,28 @@ TYPE_PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "SN Ibc": ("SNIB", "SNIC", "SNIBC", "SNIC-BL"),
     "SLSN": ("SLSN-I", "SLSN-II", "SLSN"),
     "SN": ("SN", "SN*"),
+    "KN": ("KILONOVA",),
+    "GRB afterglow": ("AFTERGLOW",),
+    "variable star": ("VARSTAR",),
     "galaxy": ("GALAXY", "G", "GAL"),
 }  # fmt: skip
-"""Class -> types of catalogues that mean it, in capitals and without blanks: VSX, GCVS, SIMBAD, 4LAC, 3HSP, TNS.
+"""Class -> types of catalogues that mean it, in capitals and without blanks: VSX, GCVS, SIMBAD, SPICY, 4LAC, 3HSP, TNS.
 
 References
 ----------
 Samus et al. 2017, doi:10.1134/S1063772917010085 (GCVS types, which VSX uses); SIMBAD object types, 2023.
 """
+
+
+SUBTYPES: Final[Mapping[str, str]] = {
+    "RR": "RRL",
+    "SNIA": "SN Ia",
+    "SNIB": "SN Ibc",
+    "SNIC": "SN Ibc",
+    "SNII": "SN II",
+    "TDE": "TDE",
+}
+"""Beginning of a type -> class, for subtypes that have no entry above, as ``SN Ia-91T-like`` and ``TDE-H-He``."""
 
 
 @cache
@@ -75,7 +89,7 @@ def class_of_type(object_type: str) -> str:
         for name, types in TYPE_PREFIXES.items():
             if candidate and candidate in types:
                 return name
-    return "RRL" if first.startswith("RR") else ""
+    return next((name for stem, name in SUBTYPES.items() if first.startswith(stem)), "")
 
 
 @cache

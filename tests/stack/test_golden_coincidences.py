@@ -18,6 +18,7 @@ from graph.alert_store import AlertRows, AlertStore, MatchRows
 from graph.bus import read_all
 from graph.event_store import EventStore, notice_row
 from graph.model import AlertTense, AlertType, Circle, FollowUpList, Messenger, Notice, ScienceCase, Survey
+from graph.reader import GraphReader
 from graph.sender import KafkaSender
 from graph.sky import ang2pix
 from graph.times import datetime_to_mjd_tai
@@ -25,6 +26,7 @@ from graph.topics import JOINT_EVENTS, OBJECTS, RETRACTIONS, list_topic
 from ingest.listen import NoticeListener
 from ingest.notices.skymap_fits import read_skymap
 from ingest.rows import classification_rows
+from ingest.training.labels import GraphLabels
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -69,6 +71,17 @@ def put_object(
     sender = KafkaSender(installation.settings.kafka)
     sender.send(OBJECTS, "ztf", orjson.dumps({"survey": "ztf", "object_id": [object_id]}))
     sender.flush()
+
+
+def put_type(installation: Installation, object_id: str, object_type: str | None) -> None:
+    """Match an object with the same entry of TNS, of which a type is known by now, or none."""
+    entry = {"source_key": f"tns:{object_id}", "catalog": "tns", "name": object_id, "object_type": object_type}
+    numbers = dict.fromkeys(
+        ("source_ra_deg", "source_dec_deg", "redshift", "distance_mpc", "log_bayes_factor", "p_chance"), 0.0
+    )
+    match = {"midpoint_mjd_tai": 57983.0, "separation_arcsec": 0.1, "probability": 0.99}
+    columns = {"object_key": f"ztf:{object_id}"} | entry | numbers | match
+    installation.connection.write_all([("write_matches", {name: [value] for name, value in columns.items()})])
 
 
 def put_notice(installation: Installation, notice: Notice) -> None:
@@ -137,6 +150,12 @@ def test_at2017gfo_is_found_in_the_real_map_and_withdrawn_with_it(
     # One object before the notice and one after it: forward and reverse match.
     put_object(installation, "AT2017gfo", 197.4504, -23.3815, datetime(2017, 8, 17, 23, 33, tzinfo=UTC), 17.5)
     put_object(installation, "elsewhere", 17.0, 40.0, datetime(2017, 8, 17, 23, 33, tzinfo=UTC), 17.5)
+    # Its type is reported after it was first matched, and an older catalogue knows nothing of it.
+    for object_type in ("unclassified", "Kilonova", None):
+        put_type(installation, "AT2017gfo", object_type)
+    with GraphReader.open(installation.settings.graph) as reader:
+        labels = GraphLabels(reader, Survey.ZTF, ["AT2017gfo", "elsewhere", "nowhere"]).labels()
+    assert labels == {"AT2017gfo": "KN"}
     put_notice(installation, gw170817(skymap, AlertType.INITIAL, 0))
     coordinate(installation)
     found = pairs(installation)

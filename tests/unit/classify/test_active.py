@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graph.errors import ConfigurationError
+from api.testing import FakeGraph, FakeReader
+from graph.errors import ConfigurationError, StoreError
+from graph.model import Survey
+from graph.views import MatchView, ObjectView
+from ingest.training import labels
 from ingest.training.active import (
-    LabelFile,
     Sample,
     Strategy,
     Target,
@@ -26,6 +29,7 @@ from ingest.training.active import (
     write_targets,
 )
 from ingest.training.active_samples import actsn
+from ingest.training.labels import GraphLabels, LabelFile
 
 
 def a_sample(n: int = 300, seed: int = 0) -> Sample:
@@ -131,6 +135,47 @@ def test_damaged_labels_are_refused(tmp_path: Path, name: str, text: str) -> Non
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError):
         LabelFile(tmp_path / name).labels()
+
+
+def entry(catalog: str, kind: str | None, probability: float | None = 0.99) -> MatchView:
+    return MatchView(f"{catalog}:{kind}", catalog, str(kind), 10.0, -5.0, kind, 0.2, probability)
+
+
+def a_graph(matches: dict[str, list[MatchView]]) -> FakeReader:
+    nowhere = (10.0, -5.0, 0, 60000.0, 60001.0, None, 19.0, "g", "SN", 0.9)
+    objects = [ObjectView(f"ztf:{name}", Survey.ZTF, name, *nowhere) for name in [*matches, "unasked"]]
+    return FakeReader(FakeGraph(objects=objects, matches={f"ztf:{name}": found for name, found in matches.items()}))
+
+
+def test_labels_come_back_from_catalogues_in_the_graph() -> None:
+    reader = a_graph(
+        {
+            "subtype": [entry("tns", "SN Ia-91T-like")],
+            "trusted": [entry("simbad", "AGN"), entry("tns", "TDE-H-He")],
+            "renamed": [entry("tns", "unclassified"), entry("tns", "SN IIn", 0.95)],
+            "surer": [entry("simbad", "RRLyr", 0.95), entry("simbad", "EB*", 0.97)],
+            "new": [entry("tns", "unclassified"), entry("tns", None)],
+            "host": [entry("simbad", "G"), entry("mangrove", "galaxy")],
+            "beside": [entry("tns", "SN Ia", 0.6), entry("tns", "SN Ia", None)],
+            "survey": [entry("vsx", "RRAB")],
+            "nothing": [],
+        }
+    )
+    names = ["subtype", "trusted", "renamed", "surer", "new", "host", "beside", "survey", "nothing", "unknown"]
+    found = GraphLabels(reader, Survey.ZTF, names).labels()
+    assert found == {"subtype": "SN Ia", "trusted": "TDE", "renamed": "SN II", "surer": "EB"}
+    assert GraphLabels(reader, Survey.LSST, names).labels() == {}
+
+
+def test_the_graph_is_asked_in_parts_and_its_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "OBJECTS_AT_A_TIME", 2)
+    names = [f"o{i}" for i in range(5)]
+    reader = a_graph({name: [entry("tns", "SN Ia")] for name in names})
+    assert GraphLabels(reader, Survey.ZTF, [*names, "o1"]).labels() == dict.fromkeys(names, "SN Ia")
+    assert [len(call[2]) for call in reader.calls] == [2, 2, 1]  # type: ignore[arg-type]
+    reader.failure = StoreError("Neo4j could not be reached.")
+    with pytest.raises(StoreError):
+        GraphLabels(reader, Survey.ZTF, names).labels()
 
 
 def test_list_for_observers_is_written_as_csv_and_json(tmp_path: Path) -> None:

@@ -129,7 +129,9 @@ def test_an_absent_an_abstaining_and_a_renamed_classifier_are_the_same(batch: Ba
     [
         ("RRAB      ", "RRL"), ("EA/SD:", "EB"), ("MISC|SR", ""), ("EB|EW", "EB"), ("SRS:", "LPV"), ("M", "LPV"),
         ("bll", "blazar"), ("FSRQ", "blazar"), ("UGSU", "CV"), ("galaxy", "galaxy"), ("", ""), ("SN Ia", "SN Ia"),
-        ("TTS/ROT", "YSO"), ("DCEP", "CEP"), ("QSO", "AGN"), ("nonsense", ""),
+        ("TTS/ROT", "YSO"), ("DCEP", "CEP"), ("QSO", "AGN"), ("nonsense", ""), ("ClassII", "YSO"),
+        ("SN Ia-91T-like", "SN Ia"), ("SN Ib/c", "SN Ibc"), ("SN Ibn", "SN Ibc"), ("SN IIn-pec", "SN II"), ("SN I", ""),
+        ("TDE-H-He", "TDE"), ("Kilonova", "KN"), ("M dwarf", "M-dwarf flare"), ("unclassified", ""), ("AGN?", ""),
     ],
 )  # fmt: skip
 def test_types_of_catalogues(text: str, name: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -42,30 +44,51 @@ GRAPH_WRITING = re.compile(r"\b(?:DELETE|REMOVE|DROP)\b")
 NODE_MAKING = re.compile(r"(?<!ON )\bCREATE\b")
 
 
-def trees(*packages: str) -> Iterator[tuple[str, ast.Module]]:
-    for package in packages:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+class Said(NamedTuple):
+    """What a module says, gathered in one walk; its tree is too large to keep."""
+
+    path: str
+    words: frozenset[str]
+    """Names and strings, docstrings left out."""
+    imported: frozenset[str]
+    relative: tuple[int, ...]
+    """Lines of relative imports."""
+    clocks: tuple[int, ...]
+    """Lines that read the calendar."""
 
 
-def without_docstrings(tree: ast.Module) -> Iterator[ast.AST]:
-    prose = {
-        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    }
-    return (node for node in ast.walk(tree) if id(node) not in prose)
-
-
-def spoken(tree: ast.Module) -> Iterator[str]:
-    """Yield the names and the strings of a module, docstrings left out."""
-    for node in without_docstrings(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+def said_in(path: Path) -> Said:
+    inside = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    prose = {id(node.value) for node in inside if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+    last = {clock.rpartition(".")[2] for clock in CLOCKS}
+    words, imported, relative, clocks = set(), set(), [], []
+    for node in inside:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            words.add(node.value)
         elif isinstance(node, ast.Name):
-            yield node.id
+            words.add(node.id)
         elif isinstance(node, ast.Attribute):
-            yield node.attr
+            words.add(node.attr)
+            if node.attr in last and ast.unparse(node).endswith(tuple(CLOCKS)):
+                clocks.append(node.lineno)
         elif isinstance(node, ast.arg | ast.keyword) and node.arg:
-            yield node.arg
+            words.add(node.arg)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            imported |= {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
+            if getattr(node, "level", 0):
+                relative.append(node.lineno)
+    where = path.relative_to(ROOT).as_posix()
+    return Said(where, frozenset(words), frozenset(imported), tuple(relative), tuple(clocks))
+
+
+@cache
+def modules_of(package: str) -> tuple[Said, ...]:
+    return tuple(said_in(path) for path in sorted((ROOT / package).rglob("*.py")))
+
+
+def all_modules() -> Iterator[Said]:
+    for package in PACKAGES:
+        yield from modules_of(package)
 
 
 def statements() -> list[tuple[str, str]]:
@@ -79,17 +102,17 @@ def statements() -> list[tuple[str, str]]:
 @pytest.mark.parametrize("package", ["api", "coordinator", "graph"])
 def test_wire_names_die_in_ingest(package: str) -> None:
     found = [
-        f"{path}: {word}"
-        for path, tree in trees(package)
-        if path not in OUTGOING
-        for text in spoken(tree)
+        f"{module.path}: {word}"
+        for module in modules_of(package)
+        if module.path not in OUTGOING
+        for text in module.words
         for word in re.findall(r"\w+", text)
         if word in WIRE_NAMES
     ]
-    texts = [*(ROOT / package).rglob("*.cypher"), *(ROOT / package).rglob("*.js")]
+    others = [*(ROOT / package).rglob("*.cypher"), *(ROOT / package).rglob("*.js")]
     found += [
         f"{path.name}: {word}"
-        for path in texts
+        for path in others
         for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))
         if word in WIRE_NAMES
     ]
@@ -97,41 +120,26 @@ def test_wire_names_die_in_ingest(package: str) -> None:
 
 
 def test_the_wire_names_are_those_that_ingest_reads() -> None:
-    known = {word for _, tree in trees("ingest") for text in spoken(tree) for word in re.findall(r"\w+", text)}
+    texts = {text for module in modules_of("ingest") for text in module.words}
+    known = {word for text in texts for word in re.findall(r"\w+", text)}
     assert known >= WIRE_NAMES
 
 
 def test_nothing_reads_the_calendar() -> None:
     found = [
-        f"{path}:{node.lineno}"
-        for path, tree in trees(*PACKAGES)
-        if path not in WATCHES
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and ast.unparse(node).endswith(tuple(CLOCKS))
+        f"{module.path}:{line}" for module in all_modules() if module.path not in WATCHES for line in module.clocks
     ]
     assert not found
 
 
 def test_leap_seconds_are_known_in_one_place() -> None:
-    found = {
-        path
-        for path, tree in trees(*PACKAGES)
-        for text in spoken(tree)
-        if text in {"leap_seconds", "tai_utc", "utctai", "taiutc"}
-    }
-    assert found == {"graph/times.py"}
-    modules = {
-        name
-        for _, tree in trees(*PACKAGES)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
-    }
-    assert "astropy.time" not in modules
+    names = {"leap_seconds", "tai_utc", "utctai", "taiutc"}
+    assert {module.path for module in all_modules() if module.words & names} == {"graph/times.py"}
+    assert not any("astropy.time" in module.imported for module in all_modules())
 
 
-def test_only_the_ledger_is_ever_deleted() -> None:
-    assert {name for name, text in statements() if GRAPH_WRITING.search(text)} == {"write_ledger"}
+def test_only_the_ledger_and_links_between_surveys_are_ever_deleted() -> None:
+    assert {name for name, text in statements() if GRAPH_WRITING.search(text)} == {"write_ledger", "write_same_as"}
 
 
 def test_writes_merge_instead_of_create() -> None:
@@ -146,13 +154,7 @@ def test_statements_that_do_not_write_are_named_so() -> None:
 
 
 def test_names_of_the_packages_are_spelled_out_in_imports() -> None:
-    relative = [
-        f"{path}:{node.lineno}"
-        for path, tree in trees(*PACKAGES)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.level
-    ]
-    assert not relative
+    assert not [f"{module.path}:{line}" for module in all_modules() for line in module.relative]
 
 
 def test_every_notice_topic_is_documented() -> None:
