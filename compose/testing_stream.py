@@ -20,7 +20,6 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from confluent_kafka import Producer
 
-from compose.cli.night import SIMULATED_CATALOGUE
 from compose.config import Settings
 from compose.feed import alert_topic
 from compose.testing import Installation
@@ -29,6 +28,7 @@ from graph.model import Survey
 from graph.topics import DEAD_LETTERS
 from ingest.catalogue import build_catalogue
 from ingest.simulate import simulate_night
+from ingest.simulate.catalogue import SIMULATED_CATALOGUE
 
 DAMAGE_EVERY = 50
 """Every so many alerts a truncated copy follows."""

@@ -1,4 +1,4 @@
-"""The Spark Structured Streaming job: the only module that knows Spark.
+"""The Spark Structured Streaming job: the only module of `ingest` that knows Spark.
 
 Spark plans micro-batches of Kafka offsets and keeps them in its checkpoint; the executors fetch the packets of their
 ranges (`ingest.fetch`), take them to the archive and the graph (`ingest.pipeline`) and send back counts, which the
@@ -260,13 +260,20 @@ def summarise(batch_id: int, reports: Iterable[RangeReport]) -> BatchSummary:
     return summary
 
 
-def open_session(settings: IngestSettings, jars: Sequence[str], driver_memory_mb: int, work_dir: Path) -> SparkSession:
-    """Return the Spark session of the job."""
+def open_session(
+    settings: IngestSettings,
+    jars: Sequence[str],
+    driver_memory_mb: int,
+    work_dir: Path,
+    *,
+    app_name: str = "heliograph-ingest",
+) -> SparkSession:
+    """Return the Spark session of a job."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", settings.driver_host)
     builder = (
         SparkSession.builder.master(settings.master)
-        .appName("heliograph-ingest")
+        .appName(app_name)
         .config("spark.driver.memory", f"{driver_memory_mb}m")
         .config("spark.driver.host", settings.driver_host)
         .config("spark.driver.bindAddress", settings.driver_host)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -17,22 +17,20 @@ from typing import Final
 
 import numpy as np
 import orjson
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, Message, Producer
 
 from compose.bench.ingest_process import IngestProcess
+from compose.bench.notice_probe import TOPIC, lag, put_objects, quantiles, swift_notice, wait_until
 from compose.clock import utc_now
 from compose.config import Settings
 from compose.services import COORDINATOR_GROUP, prepare
-from graph.alert_store import AlertRows, AlertStore, MatchRows
 from graph.bus import ADMIN_TIMEOUT_S, ensure_topics, read_all
 from graph.connection import Connection
 from graph.errors import StoreError
-from graph.model import ScienceCase, Survey
-from graph.sky import ang2pix
+from graph.model import ScienceCase
 from graph.times import datetime_to_mjd_tai
 from graph.topics import JOINT_EVENTS, NOTICES, RETRACTIONS, list_topic
 from ingest.listen import GROUP
-from ingest.rows import classification_rows
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -41,12 +39,6 @@ STORM_RATE_PER_S: Final = 1000.0
 
 STORM_OBJECTS: Final = 20_000
 """Objects in the graph that are nobody's counterpart: what ZTF finds in a night or two."""
-
-TOPIC: Final = "gcn.notices.swift.bat.guano"
-"""Topic of the storm and of the bursts: a fresh burst waits behind what came before it."""
-
-SCHEMA: Final = "https://gcn.nasa.gov/schema/main/gcn/notices/swift/bat/Guano.schema.json"
-"""``$schema`` of its notices."""
 
 REPEATED_EVENTS: Final = 50
 """Events that the storm is about."""
@@ -57,17 +49,11 @@ REVISED_EVERY: Final = 20
 OBJECTS_PER_BURST: Final = 2
 """Objects at the place of each burst."""
 
-RADIUS_DEG: Final = 0.5
-"""Error radius of every notice [deg]."""
-
 WARM_UP_S: Final = 60.0
 """Time allowed for both services to start and to handle a first burst [s]."""
 
 DRAIN_S: Final = 300.0
 """Time allowed after the storm for all of it to be done [s]."""
-
-QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-"""Quantiles reported."""
 
 PACKAGES: Final = ("neo4j", "confluent-kafka", "gcn-kafka")
 """Packages whose versions stand in the report."""
@@ -118,26 +104,28 @@ def bench_notices(settings: Settings, plan: StormPlan, progress: Progress) -> di
             groups = ((GROUP, TOPIC), (COORDINATOR_GROUP, NOTICES))
             repeated = _send_first(producer, sent)
             _send_burst(producer, sent, plan.bursts, places[plan.bursts], "initial")
-            _wait(lambda: bool(_joint_events(settings)), WARM_UP_S, "handle a first burst", listen, coordinate)
-            _wait(lambda: not any(_lag(settings, *one) for one in groups), WARM_UP_S, "settle down", listen, coordinate)
+            wait_until(lambda: bool(_joint_events(settings)), WARM_UP_S, "handle a first burst", listen, coordinate)
+            wait_until(
+                lambda: not any(lag(settings, *one) for one in groups), WARM_UP_S, "settle down", listen, coordinate
+            )
             before = sent.messages
             storm_ms = _storm(producer, plan, places, repeated, sent=sent, progress=progress)
             done_ms = [0, 0]
             for place, (group, topic) in enumerate(groups):
-                _wait(
-                    lambda group=group, topic=topic: _lag(settings, group, topic) == 0,  # type: ignore[misc]
+                wait_until(
+                    lambda group=group, topic=topic: lag(settings, group, topic) == 0,  # type: ignore[misc]
                     DRAIN_S,
                     f"handle all of {topic}",
                     listen,
                     coordinate,
                 )
                 done_ms[place] = int(utc_now().timestamp() * 1000)
-            _wait(lambda: not _named(settings, sent), DRAIN_S, "withdraw the lists", listen, coordinate)
+            wait_until(lambda: not _named(settings, sent), DRAIN_S, "withdraw the lists", listen, coordinate)
         in_graph = int(connection.read("count_notices")[0]["n"])
     told = _told(settings, sent)
     return {
-        "latency_s": _quantiles(told["coincidence"]),
-        "retraction_s": {name: _quantiles(told[name]) for name in ("message", "list")},
+        "latency_s": quantiles(told["coincidence"].values()),
+        "retraction_s": {name: quantiles(told[name].values()) for name in ("message", "list")},
         "notices_per_s": round((sent.messages - before) / max((done_ms[0] - storm_ms) / 1000.0, 1e-3), 1),
         "behind_s": round(max(done_ms[1] - sent.end_ms, 0) / 1000.0, 3),
         "bursts_before_the_end": sum(
@@ -169,57 +157,8 @@ def _put_objects(
     near = near + rng.uniform(-0.05, 0.05, near.shape)
     others = np.stack((rng.uniform(0.0, 360.0, plan.objects), rng.uniform(-89.0, -40.0, plan.objects)), axis=1)
     sky = np.concatenate((near, others))
-    n = len(sky)
-    first = datetime_to_mjd_tai(start) + rng.uniform(0.02, 2.0, n)
-    flat = np.ones(n)
-    names = np.array([f"ZTF{number:09d}" for number in range(n)], dtype=object)
-    empty = np.full(n, "", dtype=object)
-    rows = AlertRows(
-        survey=Survey.ZTF,
-        object_id=names,
-        detection_id=np.arange(1, n + 1),
-        source=np.array([f"bench/0/{number}" for number in range(n)], dtype=object),
-        ra_deg=sky[:, 0] % 360.0,
-        dec_deg=sky[:, 1],
-        healpix29=ang2pix(sky[:, 0] % 360.0, sky[:, 1]),
-        midpoint_mjd_tai=first,
-        first_midpoint_mjd_tai=first,
-        last_limit_mjd_tai=first - 1.0,
-        n_detections=np.full(n, 1),
-        band=np.full(n, "r", dtype=object),
-        psf_flux_njy=1000.0 * flat,
-        psf_flux_err_njy=50.0 * flat,
-        mag_ab=23.9 * flat,
-        reliability=0.9 * flat,
-        top_class=empty,
-        class_probability=np.nan * flat,
-        host_distance_mpc=np.nan * flat,
-        host_distance_err_mpc=np.nan * flat,
-    )
-    nothing = MatchRows(*(np.array([], dtype=kind) for kind in (np.int64, object, object, object, *(float,) * 8)))
-    AlertStore(connection).write(rows, nothing, classification_rows(()))
-
-
-def _notice(event_id: str, place: tuple[float, float], kind: str, number: int, made: datetime) -> bytes:
-    """Return a notice as Swift sends it."""
-    trigger = made - timedelta(seconds=20)
-    body: dict[str, object] = {
-        "$schema": SCHEMA,
-        "mission": "Swift",
-        "instrument": "BAT-GUANO",
-        "messenger": "EM",
-        "record_number": number,
-        "alert_datetime": made.isoformat().replace("+00:00", "Z"),
-        "alert_tense": "current",
-        "alert_type": kind,
-        "trigger_time": trigger.isoformat().replace("+00:00", "Z"),
-        "id": [event_id],
-    }
-    if kind != "retraction":
-        ra_deg, dec_deg = place
-        body |= {"ra": ra_deg, "dec": dec_deg, "ra_dec_error": RADIUS_DEG, "containment_probability": 0.9}
-        body |= {"systematic_included": True, "classification": {"GRB": 1}}
-    return orjson.dumps(body)
+    first = datetime_to_mjd_tai(start) + rng.uniform(0.02, 2.0, len(sky))
+    put_objects(connection, sky[:, 0] % 360.0, sky[:, 1], first)
 
 
 def _send_burst(producer: Producer, sent: _Sent, number: int, place: tuple[float, float], kind: str) -> None:
@@ -233,7 +172,7 @@ def _send_burst(producer: Producer, sent: _Sent, number: int, place: tuple[float
         times[event_id] = message.timestamp()[1]
 
     made = utc_now()
-    producer.produce(TOPIC, _notice(event_id, place, kind, int(kind == "retraction"), made), on_delivery=delivered)
+    producer.produce(TOPIC, swift_notice(event_id, place, kind, int(kind == "retraction"), made), on_delivery=delivered)
     producer.flush(ADMIN_TIMEOUT_S)
     sent.messages += 1
     sent.distinct += 1
@@ -242,7 +181,7 @@ def _send_burst(producer: Producer, sent: _Sent, number: int, place: tuple[float
 def _send_first(producer: Producer, sent: _Sent) -> list[bytes]:
     """Send the notices that the storm repeats for the first time."""
     made = utc_now()
-    repeated = [_notice(f"again{number}", (0.0, 60.0), "initial", 0, made) for number in range(REPEATED_EVENTS)]
+    repeated = [swift_notice(f"again{number}", (0.0, 60.0), "initial", 0, made) for number in range(REPEATED_EVENTS)]
     for payload in repeated:
         producer.produce(TOPIC, payload)
     producer.flush(ADMIN_TIMEOUT_S)
@@ -278,7 +217,7 @@ def _storm(
             if place % REVISED_EVERY == REVISED_EVERY - 1:
                 name = f"again{place // REVISED_EVERY % REPEATED_EVENTS}"
                 later = made + timedelta(milliseconds=place)
-                payload = _notice(name, (0.0, 60.0), "update", place, later)
+                payload = swift_notice(name, (0.0, 60.0), "update", place, later)
                 sent.distinct += 1
             producer.produce(TOPIC, payload)
             stormed = place + 1
@@ -289,34 +228,6 @@ def _storm(
     sent.messages += stormed
     sent.end_ms = int(utc_now().timestamp() * 1000)
     return began_ms
-
-
-def _wait(is_done: Callable[[], bool], timeout_s: float, what: str, *services: IngestProcess) -> None:
-    """Return when something is done.
-
-    Raises
-    ------
-    StoreError : it was not in time, or a service ended.
-    """
-    until_s = time.perf_counter() + timeout_s
-    while not is_done():
-        for service in services:
-            service.check()
-        if time.perf_counter() > until_s:
-            raise StoreError(f"The services did not {what} in {timeout_s:g} s.")
-        time.sleep(0.2)
-
-
-def _lag(settings: Settings, group: str, topic: str) -> int:
-    """Return how many messages of a topic a consumer group has not committed."""
-    probe = Consumer({**settings.kafka.client_config(), "group.id": group, "log_level": 0})
-    try:
-        partitions = probe.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic].partitions
-        places = probe.committed([TopicPartition(topic, number) for number in partitions], timeout=ADMIN_TIMEOUT_S)
-        ends = [probe.get_watermark_offsets(place, timeout=ADMIN_TIMEOUT_S)[1] for place in places]
-        return sum(end - max(place.offset, 0) for end, place in zip(ends, places, strict=True))
-    finally:
-        probe.close()
 
 
 def _joint_events(settings: Settings) -> list[Message]:
@@ -356,9 +267,3 @@ def _told(settings: Settings, sent: _Sent) -> dict[str, dict[str, float]]:
             if event_id not in listed and message.timestamp()[1] >= began_ms:
                 found["list"].setdefault(event_id, (message.timestamp()[1] - began_ms) / 1000.0)
     return found
-
-
-def _quantiles(late_s: Mapping[str, float]) -> dict[str, float | None]:
-    """Return quantiles of delays [s] in milliseconds' precision, None where there is none."""
-    values = np.array(list(late_s.values()))
-    return {name: round(float(np.quantile(values, q)), 3) if len(values) else None for name, q in QUANTILES.items()}

@@ -14,6 +14,7 @@ from compose.bench.correlate import CorrelatePlan, bench_correlate
 from compose.bench.ingest import PACED_RATES_PER_S, IngestPlan, bench_ingest, disk_figures
 from compose.bench.night import NightPlan, bench_night
 from compose.bench.notices import STORM_OBJECTS, STORM_RATE_PER_S, StormPlan, bench_notices
+from compose.bench.response import ResponsePlan, bench_response
 from compose.cli.console import StageBars, print_json, progress_bar, set_up_logging, stdout
 from compose.config import Settings, load_settings
 from compose.stack import embedded
@@ -36,6 +37,7 @@ class Work(StrEnum):
     CORRELATE = "correlate"
     CLASSIFY = "classify"
     NOTICES = "notices"
+    RESPONSE = "response"
 
 
 def bench(
@@ -51,7 +53,7 @@ def bench(
     source: Annotated[
         list[Path] | None, typer.Option(exists=True, help="Recorded alerts, with classify; may be repeated.")
     ] = None,
-    objects: Annotated[int, typer.Option(min=100, help="Objects in memory, with correlate.")] = 1_000_000,
+    objects: Annotated[int, typer.Option(min=100, help="Objects, with correlate and response.")] = 1_000_000,
     skymap: Annotated[Path | None, typer.Option(exists=True, help="Recorded sky map, with correlate.")] = None,
     second_map: Annotated[Path | None, typer.Option(exists=True, help="Map that it overlaps with.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the generated night.")] = 1,
@@ -78,6 +80,8 @@ def bench(
             if work is Work.NOTICES:
                 storm = StormPlan((rate or [STORM_RATE_PER_S])[0], duration, objects=alerts or STORM_OBJECTS, seed=seed)
                 figures = bench_notices(located, storm, StageBars(bar))
+            elif work is Work.RESPONSE:
+                figures = bench_response(located, ResponsePlan(objects, seed=seed), StageBars(bar))
             elif work is Work.NIGHT:
                 night = NightPlan(alerts or SCALE_ALERTS, survey, kill=kill, seed=seed, cutouts=cutouts)
                 figures = bench_night(located, night, StageBars(bar))

@@ -22,10 +22,12 @@ VERBS = {
     "crossmatch": ("crossmatch",),
     "models": ("train", "evaluate", "catalogue"),
     "associate": ("associate",),
+    "explore": ("explore",),
     "learn": ("learn",),
     "archive": ("archive",),
     "calibrate": ("calibrate",),
     "correlate": ("correlate",),
+    "recover": ("recover",),
     "bench": ("bench",),
 }
 """Module of ``compose.cli`` -> its verbs. Only the module of the verb at hand is imported: ``status`` answers at once,

@@ -26,9 +26,11 @@ from graph.reader import GraphReader
 from graph.sender import KafkaSender
 from graph.times import parse_utc
 from ingest.archive.notices import NoticeArchive, Reception
-from ingest.catalogue import CatalogueLayout, build_catalogue
+from ingest.catalogue import build_catalogue
 from ingest.replay import is_alert_json, iter_alert_messages, iter_notice_messages
 from ingest.simulate import SimulatedNight, night_summary, send_streams, simulate_night, write_night
+from ingest.simulate.catalogue import SIMULATED_CATALOGUE
+from ingest.simulate.night import DEFAULT_EVENTS
 
 
 class Surveys(StrEnum):
@@ -41,19 +43,6 @@ class Surveys(StrEnum):
 
 DEMO_ALERTS = {Survey.ZTF: 3000, Survey.LSST: 1000}
 """Alerts of the generated night of the demo: a minute of work on two cores."""
-
-SIMULATED_CATALOGUE = CatalogueLayout(
-    ra="ra_deg",
-    dec="dec_deg",
-    version="1",
-    reference="the simulated night itself",
-    radius_arcsec=2.0,
-    sigma_arcsec=0.1,
-    source_id="catalog_id",
-    object_type="class",
-    distance_mpc="distance_mpc",
-)
-"""How the catalogue that comes with a generated night is read."""
 
 HEADER_BYTES = 1 << 17
 """Bytes of an Avro container in which its schema stands."""
@@ -152,6 +141,7 @@ def simulate(
         Path | None, typer.Option(file_okay=False, help="Folder to write to; made if it is not there.")
     ] = None,
     topic: Annotated[str | None, typer.Option(help="Topic to send the packets to at the rate.")] = None,
+    events: Annotated[int, typer.Option(min=0, help="Multi-messenger events.")] = DEFAULT_EVENTS,
     cutouts: Annotated[bool, typer.Option("--cutouts/--no-cutouts", help="With images or without.")] = True,
 ) -> None:
     """Make a synthetic night: packets in the survey's own schema, notices, catalogue and truth table."""
@@ -166,6 +156,7 @@ def simulate(
             n_alerts_lsst=counts[Survey.LSST],
             start=datetime(2026, 11, 20, 2, tzinfo=UTC),
             duration_s=duration,
+            n_events=events,
             cutouts=cutouts,
         )
         summary = night_summary(night)

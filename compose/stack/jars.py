@@ -47,7 +47,7 @@ def locked_jars() -> tuple[Jar, ...]:
 
 
 def jar_paths(set_name: str) -> list[str]:
-    """Return the paths of a set's archives (``neo4j``, ``kafka``, ``spark``).
+    """Return the paths of a set's archives (``neo4j``, ``kafka``, ``spark``, ``graphframes``).
 
     Raises
     ------

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ingest.catalogues.layouts import CatalogueLayout
 from ingest.simulate.schedule import Schedule, offset_positions
 from ingest.simulate.source_classes import CLASSES, SourceClass, njy_to_magnitude
 
@@ -51,6 +52,22 @@ HOSTED = (
 """Kinds that happen in galaxies."""
 
 _CATALOGUE_CLASS = {SourceClass.BLAZAR_FLARE: "Blazar"}
+
+
+SIMULATED_CATALOGUE = CatalogueLayout(
+    ra="ra_deg",
+    dec="dec_deg",
+    version="1",
+    reference="the simulated night itself",
+    radius_arcsec=2.0,
+    sigma_arcsec=0.1,
+    source_id="catalog_id",
+    object_type="class",
+    galaxy_types=("Galaxy",),
+    distance_mpc="distance_mpc",
+    magnitudes=(("r", ("r_mag",)),),
+)
+"""How the catalogue that comes with a generated night is read."""
 
 
 def catalogue_table(

@@ -27,8 +27,8 @@ def lvk(plan: EventPlan, rng: np.random.Generator) -> list[SimulatedNotice]:
     far_hz = float(10.0 ** rng.uniform(-13.0, -9.0))
     regions = sorted((draw_banana(rng, plan.ra_deg, plan.dec_deg) for _ in range(2)), key=_area, reverse=True)
     return [
-        _alert(plan, "PRELIMINARY", PRELIMINARY_S, far_hz, regions[0]),
-        _alert(plan, "INITIAL", INITIAL_S, far_hz, regions[1]),
+        gw_alert(plan, "PRELIMINARY", PRELIMINARY_S, far_hz, regions[0]),
+        gw_alert(plan, "INITIAL", INITIAL_S, far_hz, regions[1]),
     ]
 
 
@@ -38,7 +38,7 @@ def lvk_retracted(plan: EventPlan, rng: np.random.Generator) -> list[SimulatedNo
     sent = plan.trigger_time + timedelta(seconds=RETRACTION_S)
     body = {**_envelope(plan, "RETRACTION", sent), "event": None, "external_coinc": None}
     return [
-        _alert(plan, "PRELIMINARY", PRELIMINARY_S, float(10.0 ** rng.uniform(-8.5, -7.6)), region),
+        gw_alert(plan, "PRELIMINARY", PRELIMINARY_S, float(10.0 ** rng.uniform(-8.5, -7.6)), region),
         _notice(plan, "RETRACTION", sent, body),
     ]
 
@@ -56,7 +56,14 @@ def _envelope(plan: EventPlan, alert_type: str, sent: datetime) -> dict[str, Any
     }
 
 
-def _alert(plan: EventPlan, alert_type: str, delay_s: float, far_hz: float, region: Banana) -> SimulatedNotice:
+def gw_alert(plan: EventPlan, alert_type: str, delay_s: float, far_hz: float, region: Banana) -> SimulatedNotice:
+    """Return a notice that brings a sky map.
+
+    Parameters
+    ----------
+    alert_type : ``PRELIMINARY``, ``INITIAL`` or ``UPDATE``.
+    delay_s : from the merger to the notice [s].
+    """
     sent = plan.trigger_time + timedelta(seconds=delay_s)
     mjd = plan.trigger_time.timestamp() / SECONDS_PER_DAY + MJD_UNIX_EPOCH
     sky_map = sky_map_fits(region, plan.distance_mpc, plan.event_id, mjd)

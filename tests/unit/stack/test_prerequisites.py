@@ -46,7 +46,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
 
 def test_the_lock_names_every_set_and_pins_each_archive() -> None:
     found = locked_jars()
-    assert {jar.set_name for jar in found} == {"neo4j", "kafka", "spark"}
+    assert {jar.set_name for jar in found} == {"neo4j", "kafka", "spark", "graphframes"}
     assert all(len(bytes.fromhex(jar.sha256)) == 32 for jar in found)
     assert len({(jar.set_name, jar.coordinate) for jar in found}) == len(found)
 
