@@ -14,7 +14,7 @@ from graph.sky import FloatArray, IntArray, SkyMap
 MAGIC: Final = b"HSKY"
 """First bytes of every encoded map."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Version of the layout; another one is refused."""
 
 LARGEST_MAP: Final = 12 * 4**10
@@ -45,8 +45,10 @@ def skymap_to_bytes(skymap: SkyMap) -> bytes:
         if layer is not None:
             bits |= 1 << place
             layers.append(layer)
-    body = b"".join(_planes(layer) for layer in layers)
-    return _HEADER.pack(MAGIC, VERSION, bits, len(skymap)) + zlib.compress(body, ZLIB_LEVEL)
+    header = _HEADER.pack(MAGIC, VERSION, bits, len(skymap))
+    # As a dictionary the header is part of what the body's checksums hold against it.
+    deflate = zlib.compressobj(ZLIB_LEVEL, zdict=header)
+    return header + b"".join([*(deflate.compress(_planes(layer)) for layer in layers), deflate.flush()])
 
 
 def skymap_from_bytes(payload: bytes) -> SkyMap:
@@ -65,7 +67,7 @@ def skymap_from_bytes(payload: bytes) -> SkyMap:
         raise MalformedPacketError(f"a sky map of {count} cells is not accepted")
     names = [name for place, name in enumerate(_DISTANCE_LAYERS) if bits >> place & 1]
     size = 8 * count
-    inflate = zlib.decompressobj()
+    inflate = zlib.decompressobj(zdict=payload[: _HEADER.size])
     try:
         # One byte more than expected is enough to notice a body that goes on.
         body = inflate.decompress(payload[_HEADER.size :], size * (3 + len(names)) + 1)

@@ -1,4 +1,4 @@
-"""The ``light-curve`` package on the same light curves: 17 of its features, and its Bazin fits."""
+"""Other packages on the same light curves: 17 features and Bazin fits of ``light-curve``, sncosmo, SuperNNova."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from compose.bench import sncosmo_peer, supernnova_peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +33,13 @@ Curve = tuple["FloatArray", "FloatArray", "FloatArray"]
 
 
 def measure_peers(alerts: AlertColumns) -> dict[str, dict[str, float]]:
-    """Measure the peer on one core, light curves of one band each; nothing where it is not installed."""
+    """Measure each peer on one core; nothing of those that are not installed."""
+    works = _light_curve_works(alerts) | sncosmo_peer.works(alerts) | supernnova_peer.works(alerts)
+    return {name: _measure(work, n) for name, (work, n) in works.items()}
+
+
+def _light_curve_works(alerts: AlertColumns) -> dict[str, tuple[Callable[[], object], int]]:
+    """Return the works of ``light-curve`` on one band of each light curve, and on how many."""
     try:
         peer: Any = import_module("light_curve")
     except ImportError:
@@ -40,17 +48,19 @@ def measure_peers(alerts: AlertColumns) -> dict[str, dict[str, float]]:
     extractor = peer.Extractor(*(getattr(peer, name)() for name in FEATURES))
     long = [curve for curve in curves if len(curve[0]) >= MIN_POINTS][:MAX_FITS]
     fit = peer.BazinFit("mcmc-ceres", mcmc_niter=64) if hasattr(peer, "BazinFit") else None
-    figures = {"light_curve_17_features": _measure(lambda: extractor.many(curves, n_jobs=1, check=False), len(curves))}
+    works: dict[str, tuple[Callable[[], object], int]] = {}
+    if curves:
+        works["light_curve_17_features"] = (lambda: extractor.many(curves, n_jobs=1, check=False), len(curves))
     if fit is not None and long:
-        figures["light_curve_bazin_fit"] = _measure(lambda: fit.many(long, n_jobs=1, check=False), len(long))
-    return figures
+        works["light_curve_bazin_fit"] = (lambda: fit.many(long, n_jobs=1, check=False), len(long))
+    return works
 
 
 def _measure(work: Callable[[], object], n: int) -> dict[str, float]:
     start = time.process_time()
     work()
     elapsed = max(time.process_time() - start, 1e-9)
-    return {"alerts_per_s": round(n / elapsed, 1), "cpu_s_per_1000": round(1000.0 * elapsed / n, 4)}
+    return {"alerts_per_s": round(n / elapsed, 2), "cpu_s_per_1000": round(1000.0 * elapsed / n, 4), "n": n}
 
 
 def _curves(alerts: AlertColumns) -> list[Curve]:

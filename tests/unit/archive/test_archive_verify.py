@@ -21,13 +21,21 @@ from ingest.archive.verify import NO_ROW, Damage, verify_archive
 from ingest.archive.writer import ArchiveWriter
 
 
-@pytest.fixture
-def root(tmp_path: Path, ztf: Any, lsst: Any) -> Path:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, ztf: Any, lsst: Any) -> Path:
+    """Return an archive that no test may change."""
+    folder = tmp_path_factory.mktemp("whole")
     for recording in (ztf, lsst):
-        writer = ArchiveWriter(str(tmp_path), sync=False)
+        writer = ArchiveWriter(str(folder), sync=False)
         for start in range(0, len(recording.messages), 25):
             recording.write(writer, start, min(start + 25, len(recording.messages)))
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path, whole: Path) -> Path:
+    """Return a copy of it to damage."""
+    return Path(shutil.copytree(whole, tmp_path / "archive"))
 
 
 def damages(root: Path, **more: Any) -> list[Damage]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator.limits import REST_PER_WORK, Pace, SourceLimits, TokenBucket
@@ -111,6 +111,7 @@ def test_an_urgent_task_waits_for_one_slice_only() -> None:
     assert sorted(bench.done) == ["burst", "map", "old"]
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from(list(Lane)), min_size=2, max_size=7, unique=True))
 def test_no_lane_starves_and_each_gets_its_share(lanes: list[Lane]) -> None:
     bench = Bench()

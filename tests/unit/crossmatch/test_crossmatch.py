@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -73,8 +72,10 @@ def assert_equals_astropy(
 
 def test_equals_astropy_over_the_sphere(tmp_path: Path) -> None:
     radius_arcsec = 2.0
-    entries = np.array(sphere(3000, 0))
+    entries = np.repeat(sphere(300, 0), 10, axis=1)
     rng = np.random.default_rng(1)
+    # Ten within 0.2 deg of each place: few cells of the sky, so few files, and yet all over it.
+    entries = np.array(near(*entries, rng.uniform(0, 360, 3000), rng.uniform(0, 720, 3000)))
     ra, dec = near(entries[0], entries[1], rng.uniform(0, 360, 3000), rng.uniform(0, 2 * radius_arcsec, 3000))
     catalogue = build(tmp_path, entries[0], entries[1], radius_arcsec)
     matches = crossmatch([catalogue], ra, dec)
@@ -83,7 +84,9 @@ def test_equals_astropy_over_the_sphere(tmp_path: Path) -> None:
 
 
 def test_equals_astropy_across_borders_corners_and_poles(tmp_path: Path) -> None:
-    lon, lat = HEALPix(8, "nested").boundaries_lonlat(np.arange(768), step=3)
+    # One base pixel of the north, with a pole, of the equator, with the seam at 0 deg, and of the south.
+    cells = np.concatenate([np.arange(64) + 64 * base for base in (0, 4, 8)])
+    lon, lat = HEALPix(8, "nested").boundaries_lonlat(cells, step=3)
     edge_ra = np.concatenate([lon.deg.ravel(), [0.0, 0.0, 90.0, 360.0 - 1e-9]])
     edge_dec = np.concatenate([lat.deg.ravel(), [90.0, -90.0, 0.0, 0.0]])
     rng = np.random.default_rng(2)
@@ -103,7 +106,7 @@ def test_equals_astropy_across_borders_corners_and_poles(tmp_path: Path) -> None
     st.floats(0.0, 1.0),
     st.sampled_from([1.5, 30.0, 3600.0]),
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_every_probe_covers_its_circle(ra: float, dec: float, angle: float, share: float, radius: float) -> None:
     catalogue = Catalogue.__new__(Catalogue)
     catalogue.info = cast("CatalogueInfo", SimpleNamespace(order=3))
@@ -294,8 +297,3 @@ def test_labelled_variables_are_found_in_gcvs(shared_data: Path, tmp_path: Path)
     assert np.median(matches.probability) > 0.99
     # The same objects a minute of arc away are not there.
     assert len(crossmatch([catalogue], ra, dec + 1 / 60)) <= 0.02 * len(labels)
-    crossmatch([catalogue], *sphere(20_000, 5))
-    start = time.process_time()
-    crossmatch([catalogue], *sphere(20_000, 5))
-    # Goal 50,000 a second on a quiet core.
-    assert 20_000 / (time.process_time() - start) > 20_000

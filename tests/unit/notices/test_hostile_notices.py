@@ -375,7 +375,7 @@ _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 _VALUES = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     key=st.sampled_from(FIELDS),
     value=_VALUES,

@@ -260,7 +260,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(rows=st.lists(JSON, max_size=5), indent=st.sampled_from([None, 1]), comma=st.booleans())
 def test_a_list_is_cut_where_json_says(rows: list[object], indent: int | None, comma: bool) -> None:
     text = json.dumps(rows, indent=indent, ensure_ascii=False)

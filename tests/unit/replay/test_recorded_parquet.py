@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import tarfile
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import fastavro
@@ -21,7 +22,7 @@ from ingest.recorded.parquet import BATCH_ROWS, MAX_GROUP_BYTES, iter_parquet
 from ingest.replay import iter_alert_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ingest.alerts.columns import AlertColumns
@@ -92,19 +93,30 @@ def mjd_of(jd: float) -> float:
     return jd - 2400000.5 + (TAI_MINUS_UTC_S + HALF_EXPOSURE_S) / 86400.0
 
 
+@pytest.fixture(scope="module")
+def sent_from() -> Callable[[Path], list[tuple[Survey, bytes]]]:
+    """Return what replays a recorded file, once for all tests of this module."""
+    return cache(lambda path: list(iter_alert_messages(path)))
+
+
 def replay(path: Path, survey: Survey) -> tuple[AlertColumns, list[int], list[bytes]]:
-    sent = list(iter_alert_messages(path))
+    return decoded(list(iter_alert_messages(path)), survey)
+
+
+def decoded(sent: list[tuple[Survey, bytes]], survey: Survey) -> tuple[AlertColumns, list[int], list[bytes]]:
     assert {found for found, _ in sent} == {survey}
     messages = [message for _, message in sent]
     columns, rejects = AlertDecoder(survey).decode(messages)
     return columns, [reject.row for reject in rejects], messages
 
 
-def test_recorded_ztf_is_decoded_to_what_the_file_says(shared_data: Path) -> None:
+def test_recorded_ztf_is_decoded_to_what_the_file_says(
+    shared_data: Path, sent_from: Callable[[Path], list[tuple[Survey, bytes]]]
+) -> None:
     total = 0
     for path in parquet_files(shared_data, Survey.ZTF):
         table = pq.read_table(path, columns=["objectId", "candid", "candidate", "prv_candidates"])
-        columns, rejected, messages = replay(path, Survey.ZTF)
+        columns, rejected, messages = decoded(sent_from(path), Survey.ZTF)
         assert len(messages) == table.num_rows == len(columns)
         assert rejected == []
         total += len(messages)
@@ -139,12 +151,14 @@ def lsst_names(table: pa.Table) -> tuple[str, str, str]:
     return ("decl", "midPointTai", "psFlux") if "decl" in names else ("dec", "midpointMjdTai", "psfFlux")
 
 
-def test_recorded_lsst_is_decoded_to_what_the_file_says(shared_data: Path) -> None:
+def test_recorded_lsst_is_decoded_to_what_the_file_says(
+    shared_data: Path, sent_from: Callable[[Path], list[tuple[Survey, bytes]]]
+) -> None:
     total = 0
     for path in parquet_files(shared_data, Survey.LSST):
         table = pq.read_table(path, columns=["diaSource", "prvDiaSources", "diaObject"])
         dec, time, flux = lsst_names(table)
-        columns, rejected, messages = replay(path, Survey.LSST)
+        columns, rejected, messages = decoded(sent_from(path), Survey.LSST)
         assert len(messages) == table.num_rows
         total += len(messages)
         ra = leaf(table, "diaSource", "ra")
@@ -198,10 +212,12 @@ def sampled_rows(path: Path, columns: set[str]) -> Iterator[tuple[int, dict[str,
         yield row, table.slice(row, 1).to_pylist()[0]
 
 
-def test_every_recorded_value_of_ztf_is_in_the_packet(shared_data: Path) -> None:
+def test_every_recorded_value_of_ztf_is_in_the_packet(
+    shared_data: Path, sent_from: Callable[[Path], list[tuple[Survey, bytes]]]
+) -> None:
     checked = 0
     for path in parquet_files(shared_data, Survey.ZTF):
-        messages = [message for _, message in iter_alert_messages(path)]
+        messages = [message for _, message in sent_from(path)]
         for row, expected in sampled_rows(path, ZTF_FIELDS | CUTOUTS):
             (found,) = fastavro.reader(io.BytesIO(messages[row]))
             assert set(found) == set(expected)
@@ -210,7 +226,9 @@ def test_every_recorded_value_of_ztf_is_in_the_packet(shared_data: Path) -> None
     assert checked > 30
 
 
-def test_every_recorded_value_of_lsst_is_in_the_packet(shared_data: Path) -> None:
+def test_every_recorded_value_of_lsst_is_in_the_packet(
+    shared_data: Path, sent_from: Callable[[Path], list[tuple[Survey, bytes]]]
+) -> None:
     dropped = {
         "brokerIngestTimestamp",
         "brokerIngestMjd",
@@ -227,7 +245,7 @@ def test_every_recorded_value_of_lsst_is_in_the_packet(shared_data: Path) -> Non
             continue
         names = set(pq.read_schema(path).names)
         sent = {"diaSourceId", "alertId", "diaSource", "diaObject", "ssSource", "prvDiaForcedSources"} | CUTOUTS
-        messages = [message for _, message in iter_alert_messages(path)]
+        messages = [message for _, message in sent_from(path)]
         for row, expected in sampled_rows(path, sent & names):
             (found,) = fastavro.reader(io.BytesIO(messages[row]))
             assert not set(found) & dropped

@@ -68,7 +68,11 @@ def test_every_class_is_there(every_class: SimulatedNight) -> None:
 
 def test_another_reader_reads_ztf_packets_of_every_class(every_class: SimulatedNight) -> None:
     expected = rows_of(every_class, Survey.ZTF)
+    # A reader parses the schema of each packet anew, so some of each class will do.
+    chosen = {row for one in SourceClass for row in np.flatnonzero(expected["class"] == one.value)[:30].tolist()}
     for i, packet in enumerate(every_class.ztf):
+        if i not in chosen:
+            continue
         (record,) = fastavro.reader(io.BytesIO(packet))
         assert record["candid"] == record["candidate"]["candid"] == expected["detection_id"][i]
         assert record["objectId"] == expected["object_id"][i]
