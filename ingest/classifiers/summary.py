@@ -3,6 +3,9 @@
 The logarithm of each leaf's probability is a sum: a term for the prior, one for each classifier that answered, linear
 in the logarithms of its probabilities, and one for the cross-matches. A classifier that is absent or abstains adds
 nothing. As the terms add up, each answer can be told by how much it was for the class that leads.
+
+What moves is none of this: no set of labelled objects tells how many of the alerts of one sky it is. Its probability is
+taken as `solar_system` states it, and the rest is shared among the other classes; the cross-matches judge all of them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from graph.model import Survey
 from graph.taxonomy import LEAVES, PARENTS, leaves_under, lineage
 from ingest.classifiers.artefact import read_artefact
 from ingest.classifiers.contract import Answers, Batch, Classifications, Input, Module
-from ingest.classifiers.evidence import match_evidence, read_answers
+from ingest.classifiers.evidence import SMALLEST_CHANCE, match_evidence, read_answers
 from ingest.classifiers.forests import MODELS
 from ingest.classifiers.session import start_session
 
@@ -38,9 +41,14 @@ READ: Final = (
     "kilonova",
     "fast_transient",
     "variability",
-    "solar_system",
 )
-"""Classifiers whose answers are fused, where they are there."""
+"""Classifiers whose answers are weighed, where they are there."""
+
+MOVING: Final = ("SSO", "satellite")
+"""Classes whose probabilities are taken from `MOVING_FROM` as they are."""
+
+MOVING_FROM: Final = "solar_system"
+"""Classifier of what moves."""
 
 SETTLED: Final = 0.5
 """Probability from which a class is called settled: more likely than all else together."""
@@ -75,6 +83,32 @@ def settle(probability: NDArray[np.floating]) -> tuple[TextArray, FloatArray]:
     return names, np.where(some, of_node[np.arange(len(of_node)), place], np.nan)
 
 
+def _normalised(logit: FloatArray) -> FloatArray:
+    """Return log probabilities (m, n, leaves)."""
+    logit = logit - logit.max(axis=2, keepdims=True)
+    return np.asarray(logit - np.log(np.exp(logit).sum(axis=2, keepdims=True)), dtype=np.float64)
+
+
+def _with_moving(log_probability: FloatArray, moving: Classifications) -> FloatArray:
+    """Return log probabilities (m, n, leaves) with those of `MOVING` as a classifier states them, where it does."""
+    leaves = [LEAVES.index(name) for name in MOVING]
+    columns = [moving.classes.index(name) for name in MOVING if name in moving.classes]
+    if len(columns) < len(leaves):
+        return log_probability
+    row = np.flatnonzero(~moving.abstained)
+    stated = np.maximum(moving.probability[row][:, columns].astype(np.float64), SMALLEST_CHANCE)
+    still = np.ones(len(LEAVES), np.bool_)
+    still[leaves] = False
+    part = log_probability[:, row]
+    part = np.where(still, part, -np.inf)
+    rest = np.maximum(1.0 - stated.sum(axis=1), SMALLEST_CHANCE)[None, :, None]
+    part = _normalised(part) + np.log(rest)
+    part[:, :, leaves] = np.log(stated)
+    fused = log_probability.copy()
+    fused[:, row] = part
+    return fused
+
+
 def _is_known(answer: Classifications | None, kinds: tuple[str, ...]) -> bool:
     """Return whether a classifier answered, and with the classes that the weights were fitted to."""
     return answer is not None and answer.classes == kinds
@@ -88,11 +122,11 @@ class Summary(Module):
     inputs: ClassVar[frozenset[Input]] = frozenset({Input.ANSWERS, Input.CATALOGUES})
     minimum_points: ClassVar[int] = 1
     cost_us: ClassVar[float] = 12.0
-    reads: ClassVar[tuple[str, ...]] = READ
+    reads: ClassVar[tuple[str, ...]] = (*READ, MOVING_FROM)
     extras: ClassVar[Mapping[str, str]] = {
         "evidence_prior_ln": "what the prior adds to the logarithm of the odds of the leading class against the second",
         "evidence_matches_ln": "what the cross-matches add to it",
-        **{f"evidence_{name}_ln": f"what the answer of {name} adds to it" for name in READ},
+        **{f"evidence_{name}_ln": f"what the answer of {name} adds to it" for name in reads},
     }
 
     def __init__(self, survey: Survey, *, directory: Path = MODELS) -> None:
@@ -155,16 +189,19 @@ class Summary(Module):
         """Fuse the answers on all alerts; abstain where there is neither an answer nor a typed match."""
         n = len(batch)
         terms = self.terms(batch, answers)
-        logit = np.sum([np.broadcast_to(term, terms["prior"].shape) for term in terms.values()], axis=0)
-        logit -= logit.max(axis=2, keepdims=True)
-        members = np.exp(logit)
-        members /= members.sum(axis=2, keepdims=True)
+        matches = terms.pop("matches")
+        weighed = _normalised(np.sum(list(terms.values()), axis=0))
+        moving = answers.get(MOVING_FROM)
+        fused = weighed if moving is None else _with_moving(weighed, moving)
+        terms |= {MOVING_FROM: fused - weighed, "matches": matches}
+        members = np.exp(_normalised(fused + matches))
         probability = members[0]
         order = np.argsort(-probability, axis=1, kind="stable")
         row, top, second = np.arange(n), order[:, 0], order[:, 1]
         heard = [
             answers[name] for name in self._inputs if name in answers and answers[name].classes == self._inputs[name]
         ]
+        heard += [moving] if moving is not None else []
         said = np.sum([~answer.abstained for answer in heard], axis=0) if heard else np.zeros(n)
         doubted = np.sum([answer.out_of_distribution for answer in heard], axis=0) if heard else np.zeros(n)
         silent = (said == 0) & ~terms["matches"][0].any(axis=1)

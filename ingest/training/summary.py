@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 TextArray = NDArray[np.object_]
 
-VERSION: Final = "1.0.0"
+VERSION: Final = "1.1.0"
 """Version of the recipe; a change of inputs or of their classes is a new one."""
 
 DROPPED: Final = 0.3
@@ -86,11 +86,13 @@ NOT_COVERED: Final[Mapping[Survey, tuple[str, ...]]] = {
         "The classes come from the catalogues that the cross-match reads, so it is judged without cross-matches.",
         "The prior is half known variables and active nuclei, half transients: a choice, not the mix of the sky.",
         "Most supernovae and all tidal disruptions are simulated; flares and moving bodies are not judged at all.",
+        "What moves is taken as solar_system states it; the figures are of what does not move.",
     ),
     Survey.LSST: (
         "All rows are simulated, and the prior is the mix of that simulation, rich in transients.",
         "The simulation has no catalogues, so cross-matches enter with the weights of their own probabilities.",
         "Classes that the simulation lacks are known from their classifiers only.",
+        "What moves is taken as solar_system states it; the figures are of what does not move.",
     ),
 }
 """What the figures cannot show."""

@@ -34,11 +34,12 @@ from ingest.training.alert_sets import lsst_alerts
 from ingest.training.summary_fit import Stacked, drop_out, export, fit_weights, prior_of, targets
 
 KINDS = {"coarse": ("SN Ia", "AGN", "variable star"), "kilonova": ("KN", "other")}
+CLASSES = {**KINDS, "solar_system": ("SSO", "satellite", "other")}
 
 
 def answers(name: str, probability: list[list[float]]) -> Classifications:
     table = np.array(probability, dtype=np.float32)
-    empty = abstain(name, "1", KINDS[name], np.full(len(table), 5))
+    empty = abstain(name, "1", CLASSES[name], np.full(len(table), 5))
     return replace(empty, probability=table, std=np.where(np.isnan(table[:, 0]), np.nan, 0.1))
 
 
@@ -96,6 +97,34 @@ def test_the_terms_add_up_to_the_odds(batch: Batch) -> None:
     assert answer.extras["evidence_matches_ln"][0] == 0.0
     assert np.isnan(answer.extras["evidence_variability_ln"]).all()
     assert (answer.std[:3] > 0.0).all()
+
+
+def test_what_moves_is_taken_as_stated_and_judged_by_the_matches(batch: Batch) -> None:
+    coarse = answers("coarse", [[0.8, 0.1, 0.1]] * 4)
+    moving = answers("solar_system", [[0.6, 0.1, 0.3], [0.0, 0.0, 1.0], [np.nan] * 3, [0.6, 0.1, 0.3]])
+    module, known = summary(), replace(batch, matches=matched([3], ["RRAB"], [1.0]))
+    alone, found = (
+        module.classify(known, {"coarse": coarse}),
+        module.classify(known, {"coarse": coarse, "solar_system": moving}),
+    )
+    sso, satellite = LEAVES.index("SSO"), LEAVES.index("satellite")
+    still = np.array([leaf not in {"SSO", "satellite"} for leaf in LEAVES])
+    np.testing.assert_allclose(found.probability.sum(axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(found.probability[0, [sso, satellite]], [0.6, 0.1], rtol=1e-5)
+    assert found.probability[1, sso] == pytest.approx(0.001, rel=0.01)
+    # The rest keeps its proportions, and an abstention changes nothing.
+    rest = alone.probability[0, still] / alone.probability[0, still].sum()
+    np.testing.assert_allclose(found.probability[0, still], 0.3 * rest, rtol=1e-5)
+    np.testing.assert_array_equal(found.probability[2], alone.probability[2])
+    # A star that is surely there is no body that passes by.
+    assert found.probability[3, sso] < 0.3
+    ordered = np.sort(found.probability.astype(np.float64), axis=1)
+    total = np.nansum(list(found.extras.values()), axis=0)
+    np.testing.assert_allclose(total, np.log(ordered[:, -1] / ordered[:, -2]), atol=1e-4)
+    assert found.extras["evidence_solar_system_ln"][0] > 1.0
+    # Where nothing else is heard, what moves is still said.
+    lone = module.classify(batch, {"solar_system": moving})
+    assert lone.abstained.tolist() == [False, False, True, False]
 
 
 def test_a_product_of_experts_is_the_closed_form(batch: Batch) -> None:
