@@ -26,12 +26,13 @@ from coordinator.calibration import (
 from coordinator.coincidence import OpenEvent, is_real
 from coordinator.correction import Correction
 from coordinator.lifecycle import event_from_notices
+from coordinator.search import objects_by_time
 from coordinator.strata import N_CELLS
 from graph.connection import Connection
 from graph.errors import NotFoundError, SkyMapError, WireError
 from graph.event_store import EventStore
 from graph.model import EventState, Notice, Survey
-from graph.objects import ObjectColumns
+from graph.objects import ObjectColumns, joined_objects
 from graph.regions import region_of
 from graph.sky_counts import SkyCounts
 from graph.times import mjd_tai_to_utc
@@ -56,8 +57,8 @@ ALERTS_AT_A_TIME = 500
 EVENTS_AT_A_TIME = 200
 """Events read from the graph at a time; bounds memory where each has a sky map of a megabyte."""
 
-MAX_OBJECTS = 5_000_000
-"""Objects that a calibration reads at most: what fits into 2 GB of columns."""
+OBJECTS_AT_A_TIME = 50_000
+"""Objects read from the graph at a time; bounds the memory of one answer."""
 
 MAX_EVENTS = 2000
 """Events that a calibration moves at most, the newest ones: more take minutes and say nothing new."""
@@ -182,7 +183,7 @@ def input_from_graph(settings: Settings) -> CalibrationInput:
         looked_at = [night for night, surveys in counted.items() if surveys]
         first = min(looked_at, default=tonight)
         span = night_bounds_mjd_tai(first)[0], night_bounds_mjd_tai(tonight)[1]
-        objects = store.objects_in_window(*span, MAX_OBJECTS)
+        objects = joined_objects(list(objects_by_time(store, *span, OBJECTS_AT_A_TIME)))
         keys = store.event_keys()
         told: list[Sequence[Notice]] = []
         for start in range(0, len(keys), EVENTS_AT_A_TIME):

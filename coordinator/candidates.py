@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from coordinator.background import Background
     from coordinator.coincidence import OpenEvent
     from coordinator.config import CoordinatorSettings
+    from coordinator.forming import Due
     from coordinator.posterior import FloatArray, IntArray
+    from graph.event_store import StoredPairs
     from graph.model import Coincidence
 
 
@@ -128,6 +130,22 @@ class Associations:
             stored = self._store.write_associations({key: _properties(one) for key, one in changed.items()})
             self._written |= {key: one for key, one in changed.items() if key in stored}
         return {key: one for key, one in found.items() if one is not None}
+
+    def worth_telling(self, due: Due, stored: StoredPairs) -> Due:
+        """Return the pairs that were told before, and those among the strongest of their events."""
+        least = {event_key: self._least_evidence(event_key) for event_key in {event_key for _, event_key in due}}
+        return {
+            key: (pair, digest)
+            for key, (pair, digest) in due.items()
+            if stored.get(key, {}).get("published_number")
+            or (pair.state is CoincidenceState.OPEN and pair.log_bayes_factor >= least[pair.event_key])
+        }
+
+    def _least_evidence(self, event_key: str) -> float:
+        """Return the log Bayes factor that a pair of an event needs to be told."""
+        evidence = self._candidates[event_key].evidence if event_key in self._candidates else np.empty(0)
+        places = self._settings.told_pairs_max
+        return float(np.partition(evidence, -places)[-places]) if len(evidence) > places else -np.inf
 
     def _association(
         self, event_key: str, pairs: Iterable[Coincidence], entry: OpenEvent | None, background: Background

@@ -85,6 +85,12 @@ class CoordinatorSettings(BaseModel):
     notices_burst: float = Field(
         default=500.0, ge=1, description="Notices of one mission that may come at once before that rate holds."
     )
+    told_pairs_max: int = Field(
+        default=1000,
+        ge=1,
+        description="Coincidences of one event that are told in messages of their own, the strongest; the others are "
+        "in the graph, the API and the lists.",
+    )
     include_tests: bool = Field(
         default=False,
         description="Match events of tests and injections too; their coincidences are stored, never published.",

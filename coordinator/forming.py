@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from graph.event_store import StoredPairs
 from graph.model import Coincidence, Event
 
+Due = dict[tuple[str, str], tuple[Coincidence, str]]
+"""(object_key, event_key) -> pair and digest of its state."""
+
 
 @dataclass(slots=True)
 class CoordinatorReport:
@@ -32,7 +35,7 @@ class Forming:
     event: Event
     handled: set[str] = field(default_factory=set)
     """Objects whose pair with this revision is written."""
-    due: dict[tuple[str, str], tuple[Coincidence, str]] = field(default_factory=dict)
+    due: Due = field(default_factory=dict)
     """Pairs to be published, with their digests."""
     stored: StoredPairs = field(default_factory=dict)
     """What the graph had of them before."""

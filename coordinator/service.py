@@ -23,7 +23,7 @@ from coordinator.background import Background
 from coordinator.candidates import Associations
 from coordinator.coincidence import OpenEvent, find_coincidences, is_real, match_batch, withdraw
 from coordinator.config import CoordinatorSettings
-from coordinator.forming import CoordinatorReport, Forming
+from coordinator.forming import CoordinatorReport, Due, Forming
 from coordinator.joint_events import JointEvents
 from coordinator.lifecycle import event_from_notices, notice_order
 from coordinator.lists import ListKeeper
@@ -240,7 +240,8 @@ class Coordinator:
                 include_tests=self._settings.include_tests,
             )
             if found:
-                self._hold(forming, found, self._stored(event.event_key, [_key(pair)[0] for pair in found]))
+                keys = [_key(pair)[0] for pair in found]
+                self._hold(forming, found, self._store.coincidences_with(event.event_key, keys))
             yield
             if len(forming.due) > MOST_HELD:
                 yield from self._publish_held(forming)
@@ -249,7 +250,8 @@ class Coordinator:
         """Withdraw the pairs of an event that are stored and were not found again."""
         event = forming.event
         for keys in batched(self._store.unsettled_objects_of(event.event_key), PAIRS_AT_A_TIME):
-            stored = self._stored(event.event_key, [key for key in keys if key not in forming.handled])
+            lapsing = [key for key in keys if key not in forming.handled]
+            stored = self._store.coincidences_with(event.event_key, lapsing)
             if stored:
                 lapsed = withdraw([stored_coincidence(key, pair) for key, pair in stored.items()], event.revision)
                 self._hold(forming, lapsed, stored)
@@ -267,6 +269,7 @@ class Coordinator:
     def _publish_held(self, forming: Forming) -> Steps:
         """Publish the pairs of an event that are held."""
         event_key = forming.event.event_key
+        forming.due = self._associations.worth_telling(forming.due, forming.stored)
         while forming.due:
             due = dict(islice(forming.due.items(), PAIRS_AT_A_TIME))
             open_pairs = [pair for pair, _ in due.values()]
@@ -276,11 +279,6 @@ class Coordinator:
                 del forming.due[key]
                 forming.stored.pop(key, None)
             yield
-
-    def _stored(self, event_key: str, object_keys: Sequence[str]) -> StoredPairs:
-        """Return what is stored of the pairs of an event with some objects."""
-        pairs = self._store.coincidences_of_objects(object_keys) if object_keys else {}
-        return {key: pair for key, pair in pairs.items() if key[1] == event_key}
 
     def match(self) -> Steps:
         """Match the objects that were noted with every open event, slice by slice."""
@@ -332,11 +330,11 @@ class Coordinator:
     def _settle(self, pairs: Sequence[Coincidence], stored: StoredPairs, events: dict[str, Event]) -> None:
         """Write pairs that differ from what is stored, publish those that differ from what was published."""
         due, associations = self._write(pairs, stored, events)
-        self._publish(due, stored, events, associations)
+        self._publish(self._associations.worth_telling(due, stored), stored, events, associations)
 
     def _write(
         self, pairs: Sequence[Coincidence], stored: StoredPairs, events: dict[str, Event]
-    ) -> tuple[dict[tuple[str, str], tuple[Coincidence, str]], dict[str, Association]]:
+    ) -> tuple[Due, dict[str, Association]]:
         """Write pairs that differ from what is stored.
 
         Returns
@@ -360,7 +358,7 @@ class Coordinator:
 
     def _publish(
         self,
-        due: dict[tuple[str, str], tuple[Coincidence, str]],
+        due: Due,
         stored: StoredPairs,
         events: dict[str, Event],
         associations: dict[str, Association],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -104,10 +104,7 @@ class Connection:
         """Run several writing statements in one transaction; all or none take effect."""
 
         def work(transaction: Any) -> list[list[Row]]:  # noqa: ANN401 - the driver's type is not generic
-            return [
-                [record.data() for record in transaction.run(statement(name), dict(given))]
-                for name, given in statements
-            ]
+            return [_rows(transaction.run(statement(name), dict(given))) for name, given in statements]
 
         with store_errors(), self._driver.session(database=self._database) as session:
             return session.execute_write(work)
@@ -116,7 +113,12 @@ class Connection:
         """Run a reading statement."""
 
         def work(transaction: Any) -> list[Row]:  # noqa: ANN401 - likewise
-            return [record.data() for record in transaction.run(statement(name), parameters)]
+            return _rows(transaction.run(statement(name), parameters))
 
         with store_errors(), self._driver.session(database=self._database) as session:
             return session.execute_read(work)
+
+
+def _rows(result: Iterable[Any]) -> list[Row]:
+    """Return records as mappings; the driver's own conversion walks through every value in search of nodes."""
+    return [dict(record.items()) for record in result]

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import orjson
 
 from graph import codec
@@ -27,6 +26,7 @@ from graph.model import (
     Target,
     Term,
 )
+from graph.object_rows import listed_objects, object_columns
 from graph.objects import ObjectColumns
 from graph.regions import region_of
 from graph.sky import SkyMap
@@ -85,7 +85,7 @@ class EventStore:
     def objects_in_window(self, from_mjd_tai: float, until_mjd_tai: float, limit: int) -> ObjectColumns:
         """Return objects first detected in a time window [d, TAI], ``limit`` at most."""
         window = {"from_mjd_tai": from_mjd_tai, "until_mjd_tai": until_mjd_tai}
-        return object_columns(self._connection.read("read_objects_in_window", limit=limit, **window))
+        return listed_objects(self._connection.read("read_objects_in_window", limit=limit, **window)[0]["objects"])
 
     def objects_in_ranges(
         self, from_mjd_tai: float, until_mjd_tai: float, ranges: Sequence[tuple[int, int]]
@@ -93,7 +93,8 @@ class EventStore:
         """Return objects first detected in a time window [d, TAI] inside closed ranges of order-29 pixels."""
         window = {"from_mjd_tai": from_mjd_tai, "until_mjd_tai": until_mjd_tai}
         pixels = [list(pair) for pair in ranges]
-        return object_columns(self._connection.read("read_objects_in_ranges", ranges=pixels, **window))
+        found = self._connection.read("read_objects_in_ranges", ranges=pixels, **window)
+        return listed_objects(found[0]["objects"])
 
     def young_objects(
         self, since_mjd_tai: float, classes: Sequence[str] | None, max_probability: float
@@ -147,9 +148,16 @@ class EventStore:
         """Return what is stored of the coincidences of some objects."""
         return _pairs(self._connection.read("read_coincidences_of_objects", object_keys=list(object_keys)))
 
+    def coincidences_with(self, event_key: str, object_keys: Sequence[str]) -> StoredPairs:
+        """Return what is stored of the coincidences of some objects with one event."""
+        if not object_keys:
+            return {}
+        given = {"event_key": event_key, "object_keys": list(object_keys)}
+        return _pairs(self._connection.read("read_coincidences_of_event", **given))
+
     def unsettled_objects_of(self, event_key: str) -> list[str]:
-        """Return the keys of the objects whose coincidence with an event is open, or is not published as it stands."""
-        return [row["object_key"] for row in self._connection.read("read_unsettled_pairs", event_key=event_key)]
+        """Return the keys of the objects whose coincidence with an event is open, or was told in another state."""
+        return list(self._connection.read("read_unsettled_pairs", event_key=event_key)[0]["object_keys"])
 
     def evidence_of(self, event_key: str) -> list[tuple[str, float]]:
         """Return (object_key, log Bayes factor) of the open coincidences with an event."""
@@ -330,31 +338,6 @@ def _pairs(rows: Iterable[Row]) -> StoredPairs:
 def terms_json(terms: Iterable[Any]) -> str:
     """Return the terms of a score as JSON text."""
     return orjson.dumps([{"name": t.name, "value": t.value, "inputs": dict(t.inputs)} for t in terms]).decode()
-
-
-def object_columns(rows: Sequence[Mapping[str, Any]]) -> ObjectColumns:
-    """Return records of objects as columns, null as NaN, -1 or empty text."""
-
-    def numbers(name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=np.float64)
-
-    def texts(name: str) -> np.ndarray[Any, np.dtype[np.object_]]:
-        return np.array([row[name] or "" for row in rows], dtype=object)
-
-    return ObjectColumns(
-        survey=texts("survey"),
-        object_id=texts("object_id"),
-        ra_deg=numbers("ra_deg"),
-        dec_deg=numbers("dec_deg"),
-        first_midpoint_mjd_tai=numbers("first_midpoint_mjd_tai"),
-        last_limit_mjd_tai=numbers("last_limit_mjd_tai"),
-        latest_mag=numbers("latest_mag"),
-        top_class=texts("top_class"),
-        class_probability=numbers("class_probability"),
-        n_detections=np.array([-1 if r["n_detections"] is None else r["n_detections"] for r in rows], dtype=np.int64),
-        host_distance_mpc=numbers("host_distance_mpc"),
-        host_distance_err_mpc=numbers("host_distance_err_mpc"),
-    )
 
 
 def _target_row(case: ScienceCase, target: Target) -> dict[str, object]:

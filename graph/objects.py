@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -67,3 +68,9 @@ class ObjectColumns:
     def key(self, row: int) -> tuple[Survey, str]:
         """Return survey and identifier of one object."""
         return Survey(self.survey[row]), str(self.object_id[row])
+
+
+def joined_objects(parts: Sequence[ObjectColumns]) -> ObjectColumns:
+    """Return the objects of some parts, one or more, one after the other."""
+    names = [column.name for column in fields(ObjectColumns)]
+    return ObjectColumns(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})

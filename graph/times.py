@@ -7,7 +7,7 @@ leap seconds (37 s since 2017), which is wider than a GRB-GW coincidence window:
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 import erfa
 import numpy as np
@@ -95,6 +95,8 @@ def datetime_to_mjd_tai(moment: datetime) -> float:
     return float(mjd_utc_to_tai(mjd_utc))
 
 
+# A message about a pair says the same time several times over.
+@lru_cache(maxsize=4096)
 def mjd_tai_to_datetime(mjd_tai: float) -> datetime:
     """Convert MJD in TAI [d] to an aware UTC datetime, to the microsecond of a float64 MJD (about 1 us)."""
     days = float(mjd_tai_to_utc(mjd_tai)) - MJD_UNIX_EPOCH

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 import orjson
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from compose.bench.ingest_process import IngestProcess
 from compose.config import Settings
@@ -148,14 +148,18 @@ def wait_until(is_done: Callable[[], bool], timeout_s: float, what: str, *servic
         time.sleep(0.2)
 
 
-def lag(settings: Settings, group: str, topic: str) -> int:
-    """Return how many messages of a topic a consumer group has not committed."""
+def is_behind(settings: Settings, group: str, topic: str) -> bool:
+    """Return whether a consumer group has not committed all of a topic, or a young group's broker cannot say yet."""
     probe = Consumer({**settings.kafka.client_config(), "group.id": group, "log_level": 0})
     try:
         partitions = probe.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic].partitions
         places = probe.committed([TopicPartition(topic, number) for number in partitions], timeout=ADMIN_TIMEOUT_S)
         ends = [probe.get_watermark_offsets(place, timeout=ADMIN_TIMEOUT_S)[1] for place in places]
-        return sum(end - max(place.offset, 0) for end, place in zip(ends, places, strict=True))
+        return any(end > max(place.offset, 0) for end, place in zip(ends, places, strict=True))
+    except KafkaException as error:
+        if error.args[0].retriable() or error.args[0].code() == KafkaError.NOT_COORDINATOR:
+            return True
+        raise StoreError(f"Kafka does not say how far {group} is: {error.args[0].str()}.") from error
     finally:
         probe.close()
 

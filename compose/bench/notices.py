@@ -20,7 +20,7 @@ import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
 from compose.bench.ingest_process import IngestProcess
-from compose.bench.notice_probe import TOPIC, lag, put_objects, quantiles, swift_notice, wait_until
+from compose.bench.notice_probe import TOPIC, is_behind, put_objects, quantiles, swift_notice, wait_until
 from compose.clock import utc_now
 from compose.config import Settings
 from compose.services import COORDINATOR_GROUP, prepare
@@ -106,14 +106,18 @@ def bench_notices(settings: Settings, plan: StormPlan, progress: Progress) -> di
             _send_burst(producer, sent, plan.bursts, places[plan.bursts], "initial")
             wait_until(lambda: bool(_joint_events(settings)), WARM_UP_S, "handle a first burst", listen, coordinate)
             wait_until(
-                lambda: not any(lag(settings, *one) for one in groups), WARM_UP_S, "settle down", listen, coordinate
+                lambda: not any(is_behind(settings, *one) for one in groups),
+                WARM_UP_S,
+                "settle down",
+                listen,
+                coordinate,
             )
             before = sent.messages
             storm_ms = _storm(producer, plan, places, repeated, sent=sent, progress=progress)
             done_ms = [0, 0]
             for place, (group, topic) in enumerate(groups):
                 wait_until(
-                    lambda group=group, topic=topic: lag(settings, group, topic) == 0,  # type: ignore[misc]
+                    lambda group=group, topic=topic: not is_behind(settings, group, topic),  # type: ignore[misc]
                     DRAIN_S,
                     f"handle all of {topic}",
                     listen,

@@ -21,7 +21,7 @@ import orjson
 from confluent_kafka import Producer
 
 from compose.bench.ingest_process import IngestProcess
-from compose.bench.notice_probe import TOPIC, lag, put_objects, quantiles, swift_notice, wait_until
+from compose.bench.notice_probe import TOPIC, is_behind, put_objects, quantiles, swift_notice, wait_until
 from compose.clock import utc_now
 from compose.config import Settings
 from compose.services import COORDINATOR_GROUP, prepare
@@ -77,9 +77,9 @@ class ResponsePlan:
     """What is measured."""
 
     objects: int = 1_000_000
-    bursts: int = 60
+    bursts: int = 40
     """Notices of circles."""
-    maps: int = 20
+    maps: int = 10
     """Notices of each kind of map."""
     seed: int = 1
 
@@ -182,7 +182,7 @@ def _settle(settings: Settings, listen: IngestProcess, coordinate: IngestProcess
 
 
 def _is_done(settings: Settings, group: str, topic: str) -> Callable[[], bool]:
-    return lambda: lag(settings, group, topic) == 0
+    return lambda: not is_behind(settings, group, topic)
 
 
 def _answers(settings: Settings, sent_ms: Mapping[str, int]) -> dict[str, _Answer]:

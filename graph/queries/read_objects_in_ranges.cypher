@@ -1,11 +1,11 @@
 // Objects first detected in a time window inside HEALPix ranges. Parameters: from_mjd_tai, until_mjd_tai, ranges (list
-// of [first, last] order-29 pixels, both included). Result: see graph.objects. Index: object_healpix29.
+// of [first, last] order-29 pixels, both included). Result: objects, see read_objects_in_window.
+// Index: object_healpix29.
 UNWIND $ranges AS pixels
 MATCH (o:Object)
 WHERE o.healpix29 >= pixels[0] AND o.healpix29 <= pixels[1]
   AND o.first_midpoint_mjd_tai >= $from_mjd_tai AND o.first_midpoint_mjd_tai <= $until_mjd_tai
-RETURN o.survey AS survey, o.object_id AS object_id, o.ra_deg AS ra_deg, o.dec_deg AS dec_deg,
-  o.first_midpoint_mjd_tai AS first_midpoint_mjd_tai, o.last_limit_mjd_tai AS last_limit_mjd_tai,
-  o.latest_mag AS latest_mag, o.top_class AS top_class, o.class_probability AS class_probability,
-  o.n_detections AS n_detections, o.host_distance_mpc AS host_distance_mpc,
-  o.host_distance_err_mpc AS host_distance_err_mpc
+RETURN collect([
+  o.survey, o.object_id, o.ra_deg, o.dec_deg, o.first_midpoint_mjd_tai, o.last_limit_mjd_tai, o.latest_mag, o.top_class,
+  o.class_probability, o.n_detections, o.host_distance_mpc, o.host_distance_err_mpc
+]) AS objects

@@ -1,10 +1,10 @@
-// Objects first detected in a time window. Parameters: from_mjd_tai, until_mjd_tai, limit. Result: see graph.objects.
-// Index: object_first_midpoint.
+// Objects first detected in a time window. Parameters: from_mjd_tai, until_mjd_tai, limit.
+// Result: objects, one list of lists: as records of their own thousands of objects take several times as long.
+// For their order see graph.object_rows.OBJECT_FIELDS. Index: object_first_midpoint.
 MATCH (o:Object)
 WHERE o.first_midpoint_mjd_tai >= $from_mjd_tai AND o.first_midpoint_mjd_tai <= $until_mjd_tai
-RETURN o.survey AS survey, o.object_id AS object_id, o.ra_deg AS ra_deg, o.dec_deg AS dec_deg,
-  o.first_midpoint_mjd_tai AS first_midpoint_mjd_tai, o.last_limit_mjd_tai AS last_limit_mjd_tai,
-  o.latest_mag AS latest_mag, o.top_class AS top_class, o.class_probability AS class_probability,
-  o.n_detections AS n_detections, o.host_distance_mpc AS host_distance_mpc,
-  o.host_distance_err_mpc AS host_distance_err_mpc
-LIMIT $limit
+WITH o LIMIT $limit
+RETURN collect([
+  o.survey, o.object_id, o.ra_deg, o.dec_deg, o.first_midpoint_mjd_tai, o.last_limit_mjd_tai, o.latest_mag, o.top_class,
+  o.class_probability, o.n_detections, o.host_distance_mpc, o.host_distance_err_mpc
+]) AS objects

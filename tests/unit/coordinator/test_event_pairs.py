@@ -91,6 +91,9 @@ class Graph:
     def coincidences_of_objects(self, object_keys: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
         return {key: row for key, row in self.coincidences.items() if key[0] in object_keys}
 
+    def coincidences_with(self, event_key: str, object_keys: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
+        return {key: row for key, row in self.coincidences_of_objects(object_keys).items() if key[1] == event_key}
+
     def unsettled_objects_of(self, event_key: str) -> list[str]:
         return [key[0] for key in self.coincidences if key[1] == event_key]
 

@@ -93,12 +93,16 @@ class Graph:
         wanted = set(object_keys)
         return {key: dict(row) for key, row in self.pairs.items() if key[0] in wanted}
 
+    def coincidences_with(self, event_key: str, object_keys: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
+        return {key: row for key, row in self.coincidences_of_objects(object_keys).items() if key[1] == event_key}
+
     def unsettled_objects_of(self, event_key: str) -> list[str]:
         self._touch()
         return [
             key[0]
             for key, row in self.pairs.items()
-            if key[1] == event_key and (row["state"] == "open" or row.get("published_digest") != row["digest"])
+            if key[1] == event_key
+            and (row["state"] == "open" or row.get("published_digest") not in {None, row["digest"]})
         ]
 
     def write_coincidences(self, pairs: Iterable[Any]) -> None:
@@ -290,6 +294,41 @@ def test_an_event_in_slices_has_the_pairs_of_one_at_once(
         return sorted(world.bus.on(JOINT_EVENTS), key=lambda body: str(body["id"]))
 
     assert by_key(sliced) == by_key(whole), "each is told with the association probability among all"
+
+
+def test_of_many_pairs_the_strongest_are_told_and_all_are_kept(make_objects: Any, make_notice: Any) -> None:
+    every = World(spread(make_objects, make_notice, 300), make_notice)
+    few = World(spread(make_objects, make_notice, 300), make_notice, told_pairs_max=12)
+    for world in (every, few):
+        world.graph.seen[100:200] = False
+        notice = world.tell(0)
+        world.coordinator.work()
+
+    def told(world: World, kind: str) -> set[str]:
+        return {body["object_id"] for body in world.bus.on(JOINT_EVENTS) if body.get("alert_type") == kind}
+
+    def strongest(world: World) -> set[str]:
+        evidence = {key[0]: row["log_bayes_factor"] for key, row in world.graph.pairs.items()}
+        return {name.partition(":")[2] for name in sorted(evidence, key=lambda key: -evidence[key])[:12]}
+
+    assert few.states() == every.states()
+    first = told(few, "initial")
+    assert first == strongest(few) < told(every, "initial")
+    # New objects are told if they are stronger than the twelfth; what was told stays told.
+    few.see(range(100, 200))
+    few.coordinator.work()
+    more = told(few, "initial") - first
+    assert strongest(few) <= first | more
+    assert 0 < len(more) < len({key for key in few.graph.pairs if 100 <= int(key[0][-5:]) < 200})
+    # Nothing is withdrawn that was not told; a second retraction, or a restart, says nothing more.
+    few.tell(1, event_id=notice.event_id, localization=None, alert_type=AlertType.RETRACTION)
+    few.coordinator.work()
+    assert set(few.states().values()) == {"withdrawn"}
+    assert told(few, "retraction") == first | more
+    n_sent = len(few.bus.sent)
+    few.restart()
+    few.coordinator.work()
+    assert len(few.bus.sent) == n_sent
 
 
 @pytest.mark.usefixtures("small_slices")
