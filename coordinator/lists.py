@@ -75,7 +75,7 @@ class ListKeeper:
         pairs: Iterable[Coincidence] = ()
         since = now_mjd_tai - self._settings.list_window_d
         if case in EVENT_CASES:
-            pairs, objects = self._store.open_coincidences(case)
+            pairs, objects = self._store.open_coincidences(case, self._settings.list_length)
         elif case is ScienceCase.SUPERNOVA:
             objects = self._store.young_objects(since, kinds_of(SUPERNOVA), 1.0)
         else:

@@ -192,9 +192,14 @@ class EventStore:
         rows = self._connection.read("read_classifiers_of_objects", object_keys=list(object_keys))
         return {row["object_key"]: tuple(sorted(map(tuple, row["classifiers"]))) for row in rows}
 
-    def open_coincidences(self, case: ScienceCase) -> tuple[list[Coincidence], ObjectColumns]:
-        """Return the open coincidences with events of a case, and their objects row by row."""
-        rows = self._connection.read("read_open_coincidences", case=case.value)
+    def open_coincidences(self, case: ScienceCase, limit: int) -> tuple[list[Coincidence], ObjectColumns]:
+        """Return the open coincidences with events of a case, and their objects row by row.
+
+        Parameters
+        ----------
+        limit : objects, those with the largest log Bayes factor with any of the events.
+        """
+        rows = self._connection.read("read_open_coincidences", case=case.value, limit=limit)
         return [
             stored_coincidence((row["object_key"], row["event_key"]), row["properties"]) for row in rows
         ], object_columns([row["object"] for row in rows])

@@ -138,7 +138,7 @@ class Graph:
     def newest_midpoint_mjd_tai(self) -> float:
         return float(self.objects.first_midpoint_mjd_tai.max())
 
-    def open_coincidences(self, case: ScienceCase) -> tuple[list[Any], ObjectColumns]:
+    def open_coincidences(self, case: ScienceCase, _limit: int) -> tuple[list[Any], ObjectColumns]:
         keys = sorted(k for k, r in self.pairs.items() if r["state"] == "open" and self.cases[k[1]] == case.value)
         rows = np.array([self.keys.index(key[0]) for key in keys], dtype=np.intp)
         return [stored_coincidence(key, self.pairs[key]) for key in keys], self.objects.take(rows)
