@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-
-from lxml import etree
+from xml.etree import ElementTree as ET
 
 from coordinator.coincidence import is_real
 from coordinator.event_pair_messages import pair_withdrawal_reason
@@ -80,7 +79,7 @@ def voevent(news: Announcement, authority: str) -> bytes:
         _where_when(root, news, news.first_seen)
     window = window_of(news.event)
     days = {"start": window.start_s / SECONDS_PER_DAY, "stop": window.stop_s / SECONDS_PER_DAY}
-    _text(etree.SubElement(root, "How"), "Description", METHOD.format(**days))
+    _text(ET.SubElement(root, "How"), "Description", METHOD.format(**days))
     _why(root, news)
     _citations(root, news, [news.notices.ivorn])
     return _to_bytes(root)
@@ -99,12 +98,12 @@ def event_pair_voevent(news: PairAnnouncement, authority: str) -> bytes:
     first = next((event for event, _ in news.events if event.event_key == news.pair.first_key), None)
     if first is not None and first.trigger_time is not None:
         _coords(root, REPORTER, first.trigger_time)
-    _text(etree.SubElement(root, "How"), "Description", PAIR_METHOD)
-    why = etree.SubElement(root, "Why")
+    _text(ET.SubElement(root, "How"), "Description", PAIR_METHOD)
+    why = ET.SubElement(root, "Why")
     if news.alert_type is AlertType.RETRACTION:
         _text(why, "Description", pair_withdrawal_reason(news))
     else:
-        inference = etree.SubElement(why, "Inference", {"relation": "associated"})
+        inference = ET.SubElement(why, "Inference", {"relation": "associated"})
         for event, _ in news.events:
             _text(inference, "Name", _name_of(event))
         _text(inference, "Concept", "possibly one source")
@@ -112,37 +111,37 @@ def event_pair_voevent(news: PairAnnouncement, authority: str) -> bytes:
     return _to_bytes(root)
 
 
-def _root(ivorn: str, *, is_observation: bool) -> etree._Element:
-    etree.register_namespace("voe", NAMESPACE)
-    etree.register_namespace("xsi", INSTANCE)
+def _root(ivorn: str, *, is_observation: bool) -> ET.Element:
+    ET.register_namespace("voe", NAMESPACE)
+    ET.register_namespace("xsi", INSTANCE)
     attributes = {
         "ivorn": ivorn,
         "role": "observation" if is_observation else "test",
         "version": "2.0",
         f"{{{INSTANCE}}}schemaLocation": SCHEMA_LOCATION,
     }
-    return etree.Element(f"{{{NAMESPACE}}}VOEvent", attributes)
+    return ET.Element(f"{{{NAMESPACE}}}VOEvent", attributes)
 
 
-def _to_bytes(root: etree._Element) -> bytes:
-    etree.indent(root)
-    return f"<?xml version='1.0' encoding='UTF-8'?>\n{etree.tostring(root, encoding='unicode')}\n".encode()
+def _to_bytes(root: ET.Element) -> bytes:
+    ET.indent(root)
+    return f"<?xml version='1.0' encoding='UTF-8'?>\n{ET.tostring(root, encoding='unicode')}\n".encode()
 
 
-def _who(root: etree._Element, data_time: datetime | None, authority: str) -> None:
-    who = etree.SubElement(root, "Who")
+def _who(root: ET.Element, data_time: datetime | None, authority: str) -> None:
+    who = ET.SubElement(root, "Who")
     _text(who, "AuthorIVORN", f"ivo://{authority}/heliograph")
-    author = etree.SubElement(who, "Author")
+    author = ET.SubElement(who, "Author")
     _text(author, "title", f"{REPORTER}: coincidences of survey objects and multi-messenger events")
     _text(author, "shortName", REPORTER)
     if data_time is not None:
         _text(who, "Date", _iso(data_time, "seconds"))
 
 
-def _what(root: etree._Element, news: Announcement) -> None:
+def _what(root: ET.Element, news: Announcement) -> None:
     """Write what is known of the pair, then its evidence and its inputs in groups."""
     pair, event = news.pair, news.event
-    what = etree.SubElement(root, "What")
+    what = ET.SubElement(root, "What")
     _param(what, "alert_type", news.alert_type.value)
     _param(what, "record_number", news.number)
     _param(what, "state", pair.state.value)
@@ -167,7 +166,7 @@ def _what(root: etree._Element, news: Announcement) -> None:
         none = news.association.no_counterpart_probability
         _param(what, "no_counterpart_probability", none, ucd="stat.probability")
     _evidence(what, pair.terms)
-    inputs = etree.SubElement(what, "Group", {"name": "inputs"})
+    inputs = ET.SubElement(what, "Group", {"name": "inputs"})
     _param(inputs, "event_revision", event.revision)
     for notice_id in event.notice_ids:
         _param(inputs, "notice_id", notice_id)
@@ -177,10 +176,10 @@ def _what(root: etree._Element, news: Announcement) -> None:
         _param(inputs, "classifier", f"{classifier} {version}")
 
 
-def _what_of_pair(root: etree._Element, news: PairAnnouncement) -> None:
+def _what_of_pair(root: ET.Element, news: PairAnnouncement) -> None:
     """Write what is known of a pair of events, then its evidence, its inputs and the joint event in groups."""
     pair = news.pair
-    what = etree.SubElement(root, "What")
+    what = ET.SubElement(root, "What")
     _param(what, "alert_type", news.alert_type.value)
     _param(what, "record_number", news.number)
     _param(what, "state", pair.state.value)
@@ -193,7 +192,7 @@ def _what_of_pair(root: etree._Element, news: PairAnnouncement) -> None:
     _param(what, "log_bayes_factor", pair.log_bayes_factor)
     _evidence(what, pair.terms)
     for event, _ in news.events:
-        inputs = etree.SubElement(what, "Group", {"name": _fit(event.event_key), "type": "inputs"})
+        inputs = ET.SubElement(what, "Group", {"name": _fit(event.event_key), "type": "inputs"})
         _param(inputs, "event_revision", event.revision)
         if event.p_astro is not None:
             _param(inputs, "p_astro", event.p_astro, ucd="stat.probability")
@@ -202,7 +201,7 @@ def _what_of_pair(root: etree._Element, news: PairAnnouncement) -> None:
         for notice_id in event.notice_ids:
             _param(inputs, "notice_id", notice_id)
     if news.joint is not None:
-        whole = etree.SubElement(what, "Group", {"name": "joint_event"})
+        whole = ET.SubElement(what, "Group", {"name": "joint_event"})
         _param(whole, "joint_event_id", news.joint.joint_event_id, ucd="meta.id")
         _param(whole, "far", news.joint.joint_far_hz, "Hz", "arith.rate;stat.falsealarm")
         for event_key in news.joint.event_keys:
@@ -211,48 +210,48 @@ def _what_of_pair(root: etree._Element, news: PairAnnouncement) -> None:
             _param(whole, "object_key", object_key, ucd="meta.id.assoc")
 
 
-def _evidence(what: etree._Element, terms: Sequence[Term]) -> None:
+def _evidence(what: ET.Element, terms: Sequence[Term]) -> None:
     if terms:
-        evidence = etree.SubElement(what, "Group", {"name": "evidence", "type": "log_bayes_factor"})
+        evidence = ET.SubElement(what, "Group", {"name": "evidence", "type": "log_bayes_factor"})
         for term in terms:
             _param(evidence, term.name, term.value)
 
 
-def _where_when(root: etree._Element, news: Announcement, first_seen: datetime) -> None:
+def _where_when(root: ET.Element, news: Announcement, first_seen: datetime) -> None:
     """Write the object's position and the time of its first detection."""
     coords = _coords(root, news.pair.survey.value.upper(), first_seen)
     if news.found is None:
         return
-    position = etree.SubElement(coords, "Position2D", {"unit": "deg"})
+    position = ET.SubElement(coords, "Position2D", {"unit": "deg"})
     _text(position, "Name1", "RA")
     _text(position, "Name2", "Dec")
-    value = etree.SubElement(position, "Value2")
+    value = ET.SubElement(position, "Value2")
     _text(value, "C1", repr(news.found.ra_deg))
     _text(value, "C2", repr(news.found.dec_deg))
     _text(position, "Error2Radius", repr(POSITION_ERROR_DEG))
 
 
-def _coords(root: etree._Element, observatory: str, moment: datetime) -> etree._Element:
+def _coords(root: ET.Element, observatory: str, moment: datetime) -> ET.Element:
     """Write when something was seen; return where its position may be added."""
-    data = etree.SubElement(etree.SubElement(root, "WhereWhen"), "ObsDataLocation")
-    etree.SubElement(data, "ObservatoryLocation", {"id": observatory})
-    place = etree.SubElement(data, "ObservationLocation")
-    etree.SubElement(place, "AstroCoordSystem", {"id": COORDINATE_SYSTEM})
-    coords = etree.SubElement(place, "AstroCoords", {"coord_system_id": COORDINATE_SYSTEM})
-    instant = etree.SubElement(etree.SubElement(coords, "Time", {"unit": "s"}), "TimeInstant")
+    data = ET.SubElement(ET.SubElement(root, "WhereWhen"), "ObsDataLocation")
+    ET.SubElement(data, "ObservatoryLocation", {"id": observatory})
+    place = ET.SubElement(data, "ObservationLocation")
+    ET.SubElement(place, "AstroCoordSystem", {"id": COORDINATE_SYSTEM})
+    coords = ET.SubElement(place, "AstroCoords", {"coord_system_id": COORDINATE_SYSTEM})
+    instant = ET.SubElement(ET.SubElement(coords, "Time", {"unit": "s"}), "TimeInstant")
     _text(instant, "ISOTime", _iso(moment, "microseconds"))
     return coords
 
 
-def _why(root: etree._Element, news: Announcement) -> None:
+def _why(root: ET.Element, news: Announcement) -> None:
     """Write what the pair may mean and how probable that is, or why it no longer does."""
-    why = etree.SubElement(root, "Why")
+    why = ET.SubElement(root, "Why")
     if news.alert_type is AlertType.RETRACTION:
         _text(why, "Description", withdrawal_reason(news.event))
         return
     known = news.association_probability
     probable = {} if known is None else {"probability": repr(known)}
-    inference = etree.SubElement(why, "Inference", {**probable, "relation": "associated"})
+    inference = ET.SubElement(why, "Inference", {**probable, "relation": "associated"})
     _text(inference, "Name", _name_of(news.event))
     _text(inference, "Concept", "possible counterpart")
 
@@ -263,26 +262,26 @@ def _name_of(event: Event) -> str:
     return f"{kind} {event.mission} {next(iter(event.event_names), event.event_id)}".strip()
 
 
-def _citations(root: etree._Element, news: Announcement | PairAnnouncement, followed: Sequence[str | None]) -> None:
+def _citations(root: ET.Element, news: Announcement | PairAnnouncement, followed: Sequence[str | None]) -> None:
     """Cite our own earlier packet and the missions' ones; the schema has no empty list of citations."""
     own = "retraction" if news.alert_type is AlertType.RETRACTION else "supersedes"
     cited = [(own, news.previous_ivorn), *(("followup", ivorn) for ivorn in followed)]
     known = [(how, ivorn) for how, ivorn in cited if ivorn is not None]
     if known:
-        citations = etree.SubElement(root, "Citations")
+        citations = ET.SubElement(root, "Citations")
         for how, ivorn in known:
-            etree.SubElement(citations, "EventIVORN", {"cite": how}).text = ivorn
+            ET.SubElement(citations, "EventIVORN", {"cite": how}).text = ivorn
 
 
-def _text(parent: etree._Element, name: str, value: str) -> None:
-    etree.SubElement(parent, name).text = _fit(value)
+def _text(parent: ET.Element, name: str, value: str) -> None:
+    ET.SubElement(parent, name).text = _fit(value)
 
 
-def _param(parent: etree._Element, name: str, value: str | float, unit: str = "", ucd: str = "") -> None:
+def _param(parent: ET.Element, name: str, value: str | float, unit: str = "", ucd: str = "") -> None:
     kind = "string" if isinstance(value, str) else "int" if isinstance(value, int) else "float"
     text = _fit(value) if isinstance(value, str) else repr(value)
     optional = {key: word for key, word in (("unit", unit), ("ucd", ucd)) if word}
-    etree.SubElement(parent, "Param", {"name": _fit(name), "value": text, "dataType": kind, **optional})
+    ET.SubElement(parent, "Param", {"name": _fit(name), "value": text, "dataType": kind, **optional})
 
 
 def _fit(text: str) -> str:
