@@ -77,9 +77,9 @@ class ResponsePlan:
     """What is measured."""
 
     objects: int = 1_000_000
-    bursts: int = 40
+    bursts: int = 30
     """Notices of circles."""
-    maps: int = 10
+    maps: int = 6
     """Notices of each kind of map."""
     seed: int = 1
 
