@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # type: ignore[import-untyped, unused-ignore]
 
 from graph.model import Survey
-from graph.sky import MAX_ORDER, ang2pix, cell_centres, cell_radius_deg, cone_ranges, unit_vectors
+from graph.sky import MAX_ORDER, ang2pix, cell_centres, cell_radius_deg, cone_ranges, tangents, unit_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,9 +121,7 @@ def mutual_nearest(
 
 def cells_about(ra_deg: FloatArray, dec_deg: FloatArray) -> IntArray:
     """Return the cells, ascending, whose links objects at some positions [deg, ICRS] may change."""
-    ra, centre = np.radians(ra_deg), unit_vectors(ra_deg, dec_deg)
-    east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=-1)
-    north = np.cross(centre, east)
+    centre, (east, north) = unit_vectors(ra_deg, dec_deg), tangents(ra_deg, dec_deg)
     step = np.radians(BORDER_DEG)
     around = [centre + step * (np.cos(angle) * north + np.sin(angle) * east) for angle in AROUND]
     x, y, z = np.concatenate([centre, *around]).T
@@ -170,12 +168,13 @@ def links_of(rows: Sequence[Mapping[str, Any]], cell: int) -> Links:
     # Of the cell alone: a new object elsewhere must not change what is said here.
     density_deg2 = sum(_is_in(row, cell) for row in lsst) / CELL_DEG2
     now = [(str(ztf[i]["object_key"]), str(lsst[j]["object_key"])) for i, j in zip(one, two, strict=True)]
+    holding = set(now)
     gone = [
         (str(row["object_key"]), str(other))
         for row in ztf
         if _is_in(row, cell)
         for other in row["same_as"]
-        if (row["object_key"], other) not in now
+        if (row["object_key"], other) not in holding
     ]
     pairs = now + gone
     return Links(

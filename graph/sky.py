@@ -142,6 +142,14 @@ def unit_vectors(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
+def tangents(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the unit vectors (..., 3) towards east and north at ICRS positions [deg]."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=-1)
+    north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=-1)
+    return east, north
+
+
 def cell_centres(order: int, cell: IntArray) -> tuple[FloatArray, FloatArray]:
     """Return right ascension and declination [deg] of the centres of NESTED cells of one order."""
     lon, lat = nested.healpix_to_lonlat(cell.astype(np.uint64), np.uint8(order), num_threads=1)

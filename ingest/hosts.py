@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.sky import unit_vectors
+from graph.sky import tangents, unit_vectors
 from ingest.catalogues.counts import (
     ARCSEC2_PER_DEG2,
     chance_probability,
@@ -22,7 +22,7 @@ from ingest.catalogues.counts import (
     galaxy_density_arcsec2,
     r_magnitude,
 )
-from ingest.catalogues.motion import ARCSEC, tangents
+from ingest.catalogues.motion import ARCSEC
 from ingest.catalogues.opened import Catalogue, Neighbours, Positions
 from ingest.crossmatch import ALERT_SIGMA_ARCSEC, is_galaxy, usable_positions
 

@@ -36,7 +36,6 @@ QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 OBJECTS_AT_A_TIME: Final = 10_000
 """Objects written in one transaction; bounds its memory."""
 
-
 NO_MATCHES: Final = MatchRows(*(np.array([], dtype=kind) for kind in (np.int64, object, object, object, *(float,) * 8)))
 """Cross-matches of none."""
 

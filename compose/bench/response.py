@@ -10,7 +10,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import version
@@ -168,7 +168,7 @@ def _send(producer: Producer, rng: np.random.Generator, kind: Kind, number: int)
 def _merger(event_id: str, trigger: datetime, place: tuple[float, float], now: datetime) -> bytes:
     """Return a notice with a map of most of the sky."""
     event = EventPlan(EventKind.LVK, "LVK", event_id, trigger, *place, DISTANCE_MPC, None)
-    shape = Banana(*place, FULL_SKY.ring_deg, FULL_SKY.azimuth_deg, FULL_SKY.width_deg, FULL_SKY.length_deg)
+    shape = replace(FULL_SKY, pole_ra_deg=place[0], pole_dec_deg=place[1])
     return gw_alert(event, "PRELIMINARY", (now - trigger).total_seconds(), FAR_HZ, shape).payload
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -70,6 +71,30 @@ def bench(
     if work is Work.CLASSIFY:
         _show(_classify(settings, survey, source or [], alerts or DEFAULT_ALERTS), as_json=as_json)
         return
+    if work is Work.NOTICES:
+        storm = StormPlan((rate or [STORM_RATE_PER_S])[0], duration, objects=alerts or STORM_OBJECTS, seed=seed)
+        figures = _served(work, settings, lambda located, bars: bench_notices(located, storm, bars))
+    elif work is Work.RESPONSE:
+        response = ResponsePlan(objects, seed=seed)
+        figures = _served(work, settings, lambda located, bars: bench_response(located, response, bars))
+    elif work is Work.NIGHT:
+        night = NightPlan(alerts or SCALE_ALERTS, survey, kill=kill, seed=seed, cutouts=cutouts)
+        figures = _served(work, settings, lambda located, bars: bench_night(located, night, bars))
+    else:
+        number, rates = alerts or (SCALE_ALERTS if scale else DEFAULT_ALERTS), tuple(rate or PACED_RATES_PER_S)
+        ingest = IngestPlan(number, survey, rates, duration, scale, seed)
+        figures = _served(work, settings, lambda located, bars: bench_ingest(located, ingest, bars))
+    _show(figures, as_json=as_json)
+    if figures.get("nothing_lost") is False:
+        raise HeliographError("The night does not add up: see 'checks'.")
+    if work is Work.NOTICES and figures["lost"] != 0:
+        raise HeliographError(f"{figures['lost']} of the notices are not in the graph.")
+
+
+def _served(
+    work: Work, settings: Settings, measure: Callable[[Settings, StageBars], dict[str, object]]
+) -> dict[str, object]:
+    """Measure something on servers of its own, which are removed afterwards."""
     home = settings.home / f"bench-{work.value}"
     shutil.rmtree(home, ignore_errors=True)
     settings = settings.model_copy(update={"home": home})
@@ -77,20 +102,7 @@ def bench(
     located = stack.apply(settings)
     try:
         with progress_bar() as bar:
-            if work is Work.NOTICES:
-                storm = StormPlan((rate or [STORM_RATE_PER_S])[0], duration, objects=alerts or STORM_OBJECTS, seed=seed)
-                figures = bench_notices(located, storm, StageBars(bar))
-            elif work is Work.RESPONSE:
-                figures = bench_response(located, ResponsePlan(objects, seed=seed), StageBars(bar))
-            elif work is Work.NIGHT:
-                night = NightPlan(alerts or SCALE_ALERTS, survey, kill=kill, seed=seed, cutouts=cutouts)
-                figures = bench_night(located, night, StageBars(bar))
-            else:
-                number = alerts or (SCALE_ALERTS if scale else DEFAULT_ALERTS)
-                rates = tuple(rate or PACED_RATES_PER_S)
-                figures = bench_ingest(
-                    located, IngestPlan(number, survey, rates, duration, scale, seed), StageBars(bar)
-                )
+            figures = measure(located, StageBars(bar))
         embedded.down(settings)
         n, detections = figures["n"], figures.get("detections_in_graph")
         if isinstance(n, int) and isinstance(detections, int):
@@ -98,11 +110,7 @@ def bench(
     finally:
         embedded.down(settings)
         shutil.rmtree(home, ignore_errors=True)
-    _show(figures, as_json=as_json)
-    if figures.get("nothing_lost") is False:
-        raise HeliographError("The night does not add up: see 'checks'.")
-    if work is Work.NOTICES and figures["lost"] != 0:
-        raise HeliographError(f"{figures['lost']} of the notices are not in the graph.")
+    return figures
 
 
 def _classify(settings: Settings, survey: Survey, source: list[Path], alerts: int) -> dict[str, object]:

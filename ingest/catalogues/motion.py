@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.sky import unit_vectors
+from graph.sky import tangents, unit_vectors
 
 FloatArray = NDArray[np.float64]
 
@@ -14,14 +14,6 @@ ARCSEC = np.pi / 180.0 / 3600.0
 
 MAS = ARCSEC / 1000.0
 """One milliarcsecond [rad]."""
-
-
-def tangents(ra_deg: FloatArray, dec_deg: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the unit vectors (..., 3) towards east and north at ICRS positions [deg]."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=-1)
-    north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=-1)
-    return east, north
 
 
 def moved_vectors(

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # type: ignore[import-untyped, unused-ignore]
 
-from graph.sky import unit_vectors
+from graph.sky import tangents, unit_vectors
 from ingest.catalogues.cells import COLUMN, Cell, Group, chosen_texts, read_cell
-from ingest.catalogues.motion import ARCSEC, moved_vectors, separations_arcsec, tangents
+from ingest.catalogues.motion import ARCSEC, moved_vectors, separations_arcsec
 from ingest.catalogues.stored import TEXTS, CatalogueInfo, nested_cell, read_info
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from astropy.table import Table
 from astropy_healpix import HEALPix
 from numpy.typing import NDArray
 
+from graph.sky import unit_vectors
 from ingest.simulate.schedule import offset_positions
 
 FloatArray = NDArray[np.float64]
@@ -52,7 +53,8 @@ class Banana:
 
     def density(self, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
         """Return the density at positions [deg, ICRS], not normalised."""
-        point, pole = _unit(ra_deg, dec_deg), _unit(np.array(self.pole_ra_deg), np.array(self.pole_dec_deg))
+        point = unit_vectors(ra_deg, dec_deg)
+        pole = unit_vectors(np.array(self.pole_ra_deg), np.array(self.pole_dec_deg))
         lon, lat = np.radians(self.pole_ra_deg), np.radians(self.pole_dec_deg)
         north = np.array([-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)])
         east = np.array([-np.sin(lon), np.cos(lon), 0.0])
@@ -159,11 +161,6 @@ def _cells(region: Banana) -> tuple[IntArray, FloatArray, FloatArray, FloatArray
 def _centres(order: int, cells: IntArray) -> tuple[FloatArray, FloatArray]:
     lon, lat = HEALPix(nside=2**order, order="nested").healpix_to_lonlat(cells)
     return lon.to_value("deg"), lat.to_value("deg")
-
-
-def _unit(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
 def _position_angle(ra_deg: float, dec_deg: float, to_ra_deg: float, to_dec_deg: float) -> float:

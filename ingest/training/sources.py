@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 LICENCES: Final[Mapping[str, tuple[str, bool]]] = {
     "plasticc": ("PLAsTiCC simulated LSST light curves, CC-BY-4.0, doi:10.5281/zenodo.2539456", True),
@@ -57,6 +58,19 @@ PLASTICC_CLASSES: Final[Mapping[str, str]] = {
 """Class of the PLAsTiCC truth table -> ours."""
 
 
+def _detected(forced: ForcedPhotometry, seen: BoolArray) -> LightCurves:
+    """Return the points (p,) of forced photometry that are detections as light curves without limits."""
+    owner = np.repeat(np.arange(len(forced)), np.diff(forced.offsets))
+    return LightCurves(
+        ragged_offsets(owner[seen], len(forced)),
+        forced.midpoint_mjd_tai[seen],
+        forced.band[seen],
+        forced.psf_flux_njy[seen],
+        forced.psf_flux_err_njy[seen],
+        np.full(seen.sum(), np.nan),
+    )
+
+
 def plasticc(data_dir: Path) -> Labelled:
     """Return the PLAsTiCC objects: detections as light curves, all points as forced photometry.
 
@@ -80,19 +94,13 @@ def _plasticc(data_dir: Path, part: str) -> Labelled:
     photoz = meta["hostgal_photoz"].to_numpy(np.float64)
     galactic = photoz <= 0.0
     lasting = meta["class"].isin(["RRL", "EB", "Mira", "AGN", "M-dwarf"]).to_numpy()
+    forced = ForcedPhotometry(ragged_offsets(owner, n), time, band, flux, flux_err)
     return Labelled(
         object_id=meta["object_id"].astype(str).to_numpy(object),
         label=meta["class"].map(PLASTICC_CLASSES).to_numpy(object),
         source=np.full(n, "plasticc", dtype=object),
-        curves=LightCurves(
-            ragged_offsets(owner[seen], n),
-            time[seen],
-            band[seen],
-            flux[seen],
-            flux_err[seen],
-            np.full(seen.sum(), np.nan),
-        ),
-        forced=ForcedPhotometry(ragged_offsets(owner, n), time, band, flux, flux_err),
+        curves=_detected(forced, seen),
+        forced=forced,
         ra_deg=meta["ra"].to_numpy(np.float64),
         dec_deg=meta["decl"].to_numpy(np.float64),
         redshift=np.where(galactic, np.nan, photoz),
@@ -121,19 +129,13 @@ def spcc(data_dir: Path) -> Labelled:
     kind = meta["class"].astype(str)
     label = np.where(kind == "Ia", "SN Ia", np.where(kind.isin(["Ib", "Ic", "Ibc"]), "SN Ibc", "SN II"))
     redshift = meta["host_photoz"].to_numpy(np.float64)
+    forced = ForcedPhotometry(ragged_offsets(owner, n), time, band, flux, flux_err)
     return Labelled(
         object_id=meta["snid"].to_numpy(object),
         label=label.astype(object),
         source=np.full(n, "spcc", dtype=object),
-        curves=LightCurves(
-            ragged_offsets(owner[seen], n),
-            time[seen],
-            band[seen],
-            flux[seen],
-            flux_err[seen],
-            np.full(seen.sum(), np.nan),
-        ),
-        forced=ForcedPhotometry(ragged_offsets(owner, n), time, band, flux, flux_err),
+        curves=_detected(forced, seen),
+        forced=forced,
         ra_deg=np.full(n, np.nan),
         dec_deg=np.full(n, np.nan),
         redshift=np.where(redshift > 0.0, redshift, np.nan),
