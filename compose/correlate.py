@@ -18,7 +18,7 @@ from graph import codec
 from graph.alert_store import AlertRows
 from graph.errors import MalformedPacketError, SkyMapError, WireError
 from graph.model import Notice, Survey
-from graph.objects import ObjectColumns
+from graph.objects import Flares, ObjectColumns
 from graph.regions import region_of
 from ingest.alerts.decode import AlertDecoder
 from ingest.catalogues.opened import open_catalogues
@@ -67,6 +67,7 @@ class ObjectFold:
     def __init__(self) -> None:
         self._parts: list[Columns] = []
         self._pending = 0
+        self._flares: dict[tuple[str, int], tuple[str, float, float]] = {}
 
     def add(self, rows: AlertRows) -> None:
         """Take the detections of one batch, (n,) each."""
@@ -76,6 +77,14 @@ class ObjectFold:
         part: Columns = {name: getattr(rows, name) for name in (*names, *more, *hosts)}
         part["survey"] = np.full(len(rows), rows.survey.value, dtype=object)
         self._parts.append(part)
+        for row in np.flatnonzero(np.isfinite(rows.flare_flux_ratio)).tolist():
+            # A detection may come twice.
+            of_detection = (
+                str(rows.object_id[row]),
+                float(rows.midpoint_mjd_tai[row]),
+                float(rows.flare_flux_ratio[row]),
+            )
+            self._flares[rows.survey.value, int(rows.detection_id[row])] = of_detection
         self._pending += len(rows)
         if self._pending >= ROWS_BETWEEN_MERGES:
             self._merge()
@@ -90,6 +99,15 @@ class ObjectFold:
         taken = ("survey", "object_id", "ra_deg", "dec_deg", "first_midpoint_mjd_tai", "last_limit_mjd_tai")
         more = ("top_class", "class_probability", "n_detections", "host_distance_mpc", "host_distance_err_mpc")
         return ObjectColumns(latest_mag=state["mag_ab"], **{name: state[name] for name in (*taken, *more)})  # type: ignore[arg-type, unused-ignore]
+
+    def flares(self) -> Flares:
+        """Return the detections of known blazars in a flare, with the newest state of their objects."""
+        objects = self.objects()
+        names = zip(objects.survey.tolist(), objects.object_id.tolist(), strict=True)
+        row_of = {name: row for row, name in enumerate(names)}
+        found = [(row_of[survey, name], *numbers) for (survey, _), (name, *numbers) in sorted(self._flares.items())]
+        row, time, ratio = (np.array([one[place] for one in found]) for place in range(3))
+        return Flares(objects.take(row.astype(np.intp)), time.astype(np.float64), ratio.astype(np.float64))
 
     def _merge(self) -> None:
         """Keep one row for each object: the newest detection's, with the earliest first detection of all."""
@@ -111,8 +129,8 @@ class ObjectFold:
         self._pending = 0
 
 
-def read_objects(path: Path, settings: IngestSettings, progress: Progress) -> tuple[ObjectColumns, AlertCounts]:
-    """Read recorded alerts to the newest state of each object.
+def read_objects(path: Path, settings: IngestSettings, progress: Progress) -> tuple[ObjectColumns, Flares, AlertCounts]:
+    """Read recorded alerts to the newest state of each object and the flares of known blazars.
 
     Parameters
     ----------
@@ -132,11 +150,12 @@ def read_objects(path: Path, settings: IngestSettings, progress: Progress) -> tu
         reasons = screen(columns, settings.min_reliability, keep_private=settings.keep_private)
         counts.filtered.update(reasons[reasons != ""].tolist())
         kept = columns.take(reasons == "")
-        outcome = classifiers[survey].run(batch_of(kept, match_alerts(catalogues, kept)))
+        batch = batch_of(kept, match_alerts(catalogues, kept))
+        outcome = classifiers[survey].run(batch)
         hosts = find_hosts(catalogues, kept.ra_deg, kept.dec_deg)
-        fold.add(alert_rows(kept, outcome.leading(len(kept)), hosts, np.full(len(kept), "", dtype=object)))
+        fold.add(alert_rows(batch, outcome.leading(len(kept)), hosts, np.full(len(kept), "", dtype=object)))
         progress(counts.received)
-    return fold.objects(), counts
+    return fold.objects(), fold.flares(), counts
 
 
 def _batches(messages: Iterable[tuple[Survey, bytes]], max_rows: int) -> Iterator[tuple[Survey, list[bytes]]]:

@@ -67,7 +67,7 @@ def recover(night: Path, settings: Settings, progress: Callable[[str], None]) ->
     with TemporaryDirectory() as folder:
         build_catalogue("simulated", catalogue, Path(folder), SIMULATED_CATALOGUE)
         ingest = settings.ingest.model_copy(update={"catalogue_dir": Path(folder)})
-        objects, _ = read_objects(alerts, ingest, lambda _: None)
+        objects, flares, _ = read_objects(alerts, ingest, lambda _: None)
     progress(f"{night.name}: notices")
     notices, _ = read_notices(told, lambda _: None)
     progress(f"{night.name}: correlation")
@@ -76,6 +76,7 @@ def recover(night: Path, settings: Settings, progress: Callable[[str], None]) ->
         objects,
         settings.coordinator.background(),
         max_credible_level=settings.coordinator.max_credible_level,
+        flares=flares,
     )
     return find_injected(truth, objects, pairs)
 

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.exposure import Found, chance_of, with_chance
+from coordinator.pairs import Measures, origin_terms, pairs_of
 from coordinator.places import Place, distance_terms, place_of
-from coordinator.windows import TimeWindow, event_rate_hz, science_case_of, window_of
-from graph.model import AlertTense, Coincidence, CoincidenceState, Event, EventState, ScienceCase, Survey, Term
+from coordinator.windows import TimeWindow, science_case_of, window_of
+from graph.model import AlertTense, Coincidence, CoincidenceState, Event, ScienceCase, Term
 from graph.sky import SKY_SR, ang2pix
 from graph.taxonomy import nearest
 from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
@@ -50,9 +51,6 @@ LARGEST_FLAT_REGION_DEG2: Final = 1000.0
 In a map of few or equal cells even the densest place has a high credible level, and a limit below it would find
 nothing. Larger flat maps say too little: everything in a quarter of the sky would coincide.
 """
-
-SMALLEST_P_ASTRO: Final = 1e-6
-"""Floor of the probability of astrophysical origin, so that a stated 0 stays a finite term."""
 
 REAL_TENSES: Final = frozenset({AlertTense.CURRENT, AlertTense.ARCHIVAL})
 """Tenses of notices about the sky as it is; the others are drills, plans and injections and are never published."""
@@ -301,45 +299,11 @@ def _pairs(
     event: Event, region: Region, objects: ObjectColumns, rows: RowArray, found: _Measured
 ) -> tuple[Coincidence, ...]:
     """Build the coincidences of the rows that passed."""
-    ra_deg, dec_deg = objects.ra_deg[rows], objects.dec_deg[rows]
     inside = Found(rows, found.place.density_sr, found.place.searched_deg2)
     window_d = found.window.length_s / SECONDS_PER_DAY
     chance = chance_of(found.background, region, found.deepest, objects, inside, window_d=window_d)
-    separation = region.separation_deg(ra_deg, dec_deg)
-    withdrawn = event.state is EventState.RETRACTED or not event.is_astrophysical_burst
-    state = CoincidenceState.WITHDRAWN if withdrawn else CoincidenceState.OPEN
-    columns = zip(
-        (_SURVEYS[name] for name in objects.survey[rows]),
-        objects.object_id[rows],
-        found.delta_t_s.tolist(),
-        found.place.level.tolist(),
-        [None] * len(rows) if separation is None else separation.tolist(),
-        (-np.expm1(-chance.expected)).tolist(),
-        (event_rate_hz(event) * chance.expected).tolist(),
-        with_chance(found.background, chance, _terms(event, objects, rows, found)),
-        strict=True,
-    )
-    return tuple(
-        Coincidence(
-            survey=survey,
-            object_id=str(object_id),
-            event_key=event.event_key,
-            delta_t_s=delay,
-            credible_level=level,
-            separation_deg=distance,
-            p_chance=p_chance,
-            joint_far_hz=joint_far,
-            log_bayes_factor=sum([term.value for term in terms]),
-            terms=terms,
-            state=state,
-            revision=event.revision,
-        )
-        for survey, object_id, delay, level, distance, p_chance, joint_far, terms in columns
-    )
-
-
-_SURVEYS: Final[Mapping[str, Survey]] = {survey.value: survey for survey in Survey}
-"""Survey of each name."""
+    terms = with_chance(found.background, chance, _terms(event, objects, rows, found))
+    return pairs_of(event, region, objects, rows, Measures(found.delta_t_s, found.place.level, chance.expected, terms))
 
 
 def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measured) -> list[tuple[Term, ...]]:
@@ -348,10 +312,7 @@ def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measure
     temporal = np.log(found.window.density_per_s(found.delta_t_s) * found.window.length_s)
     top_class, probability = objects.top_class[rows], objects.class_probability[rows]
     kind = np.log(class_ratio(science_case_of(event), top_class, probability))
-    common: tuple[Term, ...] = ()
-    if event.p_astro is not None:
-        value = float(np.log(max(event.p_astro, SMALLEST_P_ASTRO)))
-        common = (Term("astrophysical_origin", value, {"p_astro": event.p_astro}),)
+    common = origin_terms(event)
     start_s, stop_s = found.window.start_s, found.window.stop_s
     notice_id = event.localization_notice_id
     columns = zip(

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from coordinator.coincidence import SMALLEST_P_ASTRO, is_real
+from coordinator.coincidence import is_real
 from coordinator.joint import targeted_joint_far_hz, untargeted_joint_far_hz
+from coordinator.pairs import SMALLEST_P_ASTRO
 from coordinator.windows import (
     DEFAULT_EVENT_RATE_PER_YEAR,
     EVENT_RATES_PER_YEAR,

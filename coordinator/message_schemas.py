@@ -179,7 +179,9 @@ JOINT_EVENT: Final = _message(
         "far": _number("Joint false-alarm rate: how often chance makes such a pair [Hz].", minimum=0),
         "p_astro": _number("Probability that the event is of astrophysical origin.", **_PROBABILITY),
         "classification": _probabilities("The object's class that entered the evidence."),
-        "delta_t_s": _number("First detection minus trigger [s]."),
+        "delta_t_s": _number(
+            "First detection minus trigger [s]; for a known blazar in a flare its brightest detection instead."
+        ),
         "credible_level": _number("Of the object's position on the event's localization.", **_PROBABILITY),
         "separation_deg": _maybe(_number("From the localization's centre [deg]; null for sky maps.", minimum=0)),
         "p_chance": _number("Probability of an unrelated new object at least as central.", **_PROBABILITY),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from coordinator.coincidence import OpenEvent, match_batch
+from coordinator.flares import find_flares
 from coordinator.lifecycle import event_from_notices
 from coordinator.ranking import EVENT_CASES, rank_targets
 from coordinator.windows import science_case_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from coordinator.background import Background
-    from graph.objects import ObjectColumns
+    from graph.objects import Flares, ObjectColumns
 
 EVENTS_AT_A_TIME: Final = 200
 """Events whose regions are held at a time; bounds memory where each has a sky map of a megabyte."""
@@ -53,6 +54,7 @@ def correlate(
     background: Background,
     *,
     max_credible_level: float,
+    flares: Flares | None = None,
     include_tests: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[RankedPair, ...]:
@@ -62,6 +64,7 @@ def correlate(
     ----------
     events : each in the state that is to be matched.
     objects : the newest state of each.
+    flares : of the known blazars among them.
     background, max_credible_level, include_tests : see `coordinator.coincidence.find_coincidences`.
     progress : called with the number of events done.
 
@@ -80,6 +83,11 @@ def correlate(
         pairs += match_batch(
             located, objects, background, max_credible_level=max_credible_level, include_tests=include_tests
         )
+        if flares is not None:
+            for entry in located:
+                pairs += find_flares(
+                    entry, flares, background, max_credible_level=max_credible_level, include_tests=include_tests
+                )
         done += len(some)
         progress(done)
     by_key = {event.event_key: event for event in events}

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.background import cells_of
-from coordinator.coincidence import SMALLEST_P_ASTRO, level_searched
+from coordinator.coincidence import level_searched
 from coordinator.exposure import samples_of
+from coordinator.pairs import SMALLEST_P_ASTRO
 from coordinator.windows import window_of
 from graph.model import CoincidenceState, ScienceCase, Survey
 from graph.sky import DEG2_PER_SR, SKY_SR

@@ -21,16 +21,16 @@ import orjson
 from coordinator.agenda import Agenda
 from coordinator.background import Background
 from coordinator.candidates import Associations
-from coordinator.coincidence import OpenEvent, find_coincidences, is_real, match_batch, withdraw
+from coordinator.coincidence import OpenEvent, is_real, withdraw
 from coordinator.config import CoordinatorSettings
 from coordinator.forming import CoordinatorReport, Due, Forming
 from coordinator.joint_events import JointEvents
 from coordinator.lifecycle import event_from_notices, notice_order
 from coordinator.lists import ListKeeper
+from coordinator.matching import Matcher
 from coordinator.posterior import Association
 from coordinator.priority import Place, Steps, headline_of
 from coordinator.publish import Publisher
-from coordinator.search import objects_near
 from coordinator.windows import science_case_of
 from graph.errors import HeliographError, MalformedPacketError
 from graph.event_store import EventStore, StoredPairs, pair_properties, stored_coincidence
@@ -73,6 +73,7 @@ class Coordinator:
         self._publisher = Publisher(store, sender, settings)
         self._joint_events = JointEvents(store, sender, self._publisher.teller(), include_tests=settings.include_tests)
         self._associations = Associations(store, settings)
+        self._matcher = Matcher(store, settings)
         self._settings = settings
         self._background = settings.background()
         self._open: dict[str, OpenEvent] = {}
@@ -227,18 +228,10 @@ class Coordinator:
     def _search(self, forming: Forming, region: Region) -> Steps:
         """Find the coincidences of an event and write them."""
         event = forming.event
-        for number, objects in enumerate(objects_near(self._store, event, region, self._settings.max_credible_level)):
+        for number, found in enumerate(self._matcher.of_event(OpenEvent(event, region), self._background)):
             if number == 1:
                 # A wide map takes its time: a burst that belongs to it is told before its objects.
                 self._joint_events.form([(event, region)])
-            found = find_coincidences(
-                event,
-                region,
-                objects,
-                self._background,
-                max_credible_level=self._settings.max_credible_level,
-                include_tests=self._settings.include_tests,
-            )
             if found:
                 keys = [_key(pair)[0] for pair in found]
                 self._hold(forming, found, self._store.coincidences_with(event.event_key, keys))
@@ -293,15 +286,8 @@ class Coordinator:
 
     def match_objects(self, object_keys: list[str]) -> None:
         """Match objects, as the graph has them, with every open event."""
-        objects = self._store.objects_by_key(object_keys)
         stored = self._store.coincidences_of_objects(object_keys)
-        found = match_batch(
-            tuple(self._open.values()),
-            objects,
-            self._background,
-            max_credible_level=self._settings.max_credible_level,
-            include_tests=self._settings.include_tests,
-        )
+        found = self._matcher.of_objects(object_keys, tuple(self._open.values()), self._background)
         standing = {_key(pair) for pair in found}
         lapsed = [
             replace(stored_coincidence(key, pair), state=CoincidenceState.WITHDRAWN)
@@ -315,7 +301,7 @@ class Coordinator:
                 forming.handled.add(_key(pair)[0])
                 forming.due.pop(_key(pair), None)
         self._joint_events.match((*found, *lapsed))
-        self._report.objects_matched += len(objects)
+        self._report.objects_matched += len(object_keys)
         self._lists.is_stale = True
 
     def publish_lists(self) -> None:

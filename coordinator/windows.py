@@ -89,7 +89,7 @@ WINDOWS: Final[Mapping[ScienceCase, TimeWindow]] = {
         softening_s=None,
         share_before=0.0,
         reason="Interacting supernovae and tidal disruptions may be seen before or after their neutrino; no delay is "
-        "preferred. Blazars are older objects and are not found by their first detection.",
+        "preferred. Blazars are older objects, which `coordinator.flares` finds by their flares.",
     ),
     ScienceCase.UNKNOWN: TimeWindow(
         start_s=-1.0 * SECONDS_PER_DAY,

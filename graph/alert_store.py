@@ -47,6 +47,8 @@ class AlertRows:
     class_probability: FloatArray
     host_distance_mpc: FloatArray
     host_distance_err_mpc: FloatArray
+    flare_flux_ratio: FloatArray
+    """(n,) flux of a known blazar over its quiescent level where the detection is part of a flare [1]; else NaN."""
 
     def __len__(self) -> int:
         """Return the number of detections."""

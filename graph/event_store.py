@@ -26,8 +26,8 @@ from graph.model import (
     Target,
     Term,
 )
-from graph.object_rows import listed_objects, object_columns
-from graph.objects import ObjectColumns
+from graph.object_rows import listed_flares, listed_objects, object_columns
+from graph.objects import Flares, ObjectColumns
 from graph.regions import region_of
 from graph.sky import SkyMap
 from graph.times import format_utc
@@ -95,6 +95,17 @@ class EventStore:
         pixels = [list(pair) for pair in ranges]
         found = self._connection.read("read_objects_in_ranges", ranges=pixels, **window)
         return listed_objects(found[0]["objects"])
+
+    def flares_in_window(self, from_mjd_tai: float, until_mjd_tai: float) -> Flares:
+        """Return the detections of known blazars in a flare, in a closed time window [d, TAI]."""
+        window = {"from_mjd_tai": from_mjd_tai, "until_mjd_tai": until_mjd_tai}
+        return listed_flares(self._connection.read("read_flares_in_window", **window)[0]["flares"])
+
+    def flares_of(self, object_keys: Sequence[str], from_mjd_tai: float, until_mjd_tai: float) -> Flares:
+        """Return those of some objects."""
+        window = {"from_mjd_tai": from_mjd_tai, "until_mjd_tai": until_mjd_tai}
+        found = self._connection.read("read_flares_of_objects", object_keys=list(object_keys), **window)
+        return listed_flares(found[0]["flares"])
 
     def young_objects(
         self, since_mjd_tai: float, classes: Sequence[str] | None, max_probability: float

@@ -202,19 +202,19 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Coincidence:
-    """An object inside an event's time window and localization."""
+    """An object inside an event's localization, new or in a flare inside its time window."""
 
     survey: Survey
     object_id: str
     event_key: str
     delta_t_s: float
-    """First detection minus trigger [s]."""
+    """First detection minus trigger [s]; of a known blazar in a flare, its brightest detection minus trigger."""
     credible_level: float
     """Of the object's position on the event's localization; 0 is the most probable place."""
     separation_deg: float | None
     """From the localization's centre [deg]; None for sky maps."""
     p_chance: float
-    """Probability of at least one unrelated new object as central as this one in the whole window."""
+    """Probability of at least one unrelated object of its kind, new or in a flare, as central in the whole window."""
     joint_far_hz: float
     """Rate of such chance pairs [Hz]."""
     log_bayes_factor: float

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from graph.objects import ObjectColumns
+from graph.objects import Flares, ObjectColumns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,3 +58,10 @@ def listed_objects(rows: Sequence[Sequence[Any]]) -> ObjectColumns:
         host_distance_mpc=numbers("host_distance_mpc"),
         host_distance_err_mpc=numbers("host_distance_err_mpc"),
     )
+
+
+def listed_flares(rows: Sequence[Sequence[Any]]) -> Flares:
+    """Return flares, each given by the `OBJECT_FIELDS` of its object, its time [d, TAI] and its flux ratio."""
+    n = len(OBJECT_FIELDS)
+    times, ratios = (np.array([row[place] for row in rows], dtype=np.float64) for place in (n, n + 1))
+    return Flares(listed_objects([row[:n] for row in rows]), times, ratios)

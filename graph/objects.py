@@ -70,6 +70,32 @@ class ObjectColumns:
         return Survey(self.survey[row]), str(self.object_id[row])
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Flares:
+    """k detections of known blazars in a flare, row by row with their objects; an object may have several.
+
+    Raises
+    ------
+    ValueError : the columns are not of one length.
+    """
+
+    objects: ObjectColumns
+    """(k,) the object of each."""
+    midpoint_mjd_tai: FloatArray
+    """(k,) middle of the exposure [d, TAI]."""
+    flux_ratio: FloatArray
+    """(k,) flux over the blazar's quiescent level [1]."""
+
+    def __post_init__(self) -> None:
+        """Refuse columns of different lengths."""
+        if not len(self.objects) == len(self.midpoint_mjd_tai) == len(self.flux_ratio):
+            raise ValueError("the columns of flares are not of one length")
+
+    def __len__(self) -> int:
+        """Return the number of detections."""
+        return len(self.objects)
+
+
 def joined_objects(parts: Sequence[ObjectColumns]) -> ObjectColumns:
     """Return the objects of some parts, one or more, one after the other."""
     names = [column.name for column in fields(ObjectColumns)]

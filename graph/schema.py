@@ -27,6 +27,7 @@ INDEXES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("object_healpix29", "Object", ("healpix29",)),
     ("object_first_midpoint", "Object", ("first_midpoint_mjd_tai",)),
     ("object_last_midpoint", "Object", ("last_midpoint_mjd_tai",)),
+    ("object_last_flare", "Object", ("last_flare_mjd_tai",)),
     ("event_time", "Event", ("trigger_time", "event_key")),
     ("event_bare_id", "Event", ("event_id",)),
     ("event_case", "Event", ("case",)),

@@ -150,7 +150,7 @@ class Pipeline:
         """Write objects, detections, classifications and cross-matches to the graph."""
         with report.stage("write"):
             row = batch.columns.row
-            rows = alert_rows(batch.columns, outcome.leading(len(batch)), hosts, source_names(fetched, row))
+            rows = alert_rows(batch, outcome.leading(len(batch)), hosts, source_names(fetched, row))
             duplicates = self._store.write(rows, match_rows(batch.matches), classification_rows(outcome.kept()))
             report.outcome[row[duplicates]] = "duplicate"
         return rows

@@ -15,15 +15,15 @@ from graph.taxonomy import LEAVES, ORDINARY, OTHER, kinds_of
 from ingest.alerts.columns import (
     AB_ZERO_POINT_NJY_MAG,
     BANDS,
-    AlertColumns,
     FloatArray,
     IntArray,
     LightCurves,
     TextArray,
 )
-from ingest.classifiers.contract import Classifications, Kept, nobody
+from ingest.classifiers.contract import Batch, Classifications, Kept, nobody
 from ingest.classifiers.summary import settle
 from ingest.crossmatch import CrossMatches
+from ingest.flares import flare_flux_ratio
 from ingest.hosts import Hosts
 
 SMALLEST_HOST_PROBABILITY: Final = 0.5
@@ -84,8 +84,9 @@ def stands_for(classified: Classifications) -> tuple[TextArray, FloatArray]:
     return classified.top_class, classified.top_probability.astype(np.float64)
 
 
-def alert_rows(columns: AlertColumns, classified: Classifications, hosts: Hosts, source: TextArray) -> AlertRows:
-    """Return the rows that `graph.alert_store.AlertStore` writes for these alerts."""
+def alert_rows(batch: Batch, classified: Classifications, hosts: Hosts, source: TextArray) -> AlertRows:
+    """Return the rows that `graph.alert_store.AlertStore` writes for the alerts of a batch."""
+    columns = batch.columns
     distance, distance_err = host_distances(hosts, len(columns))
     top_class, class_probability = stands_for(classified)
     return AlertRows(
@@ -109,6 +110,7 @@ def alert_rows(columns: AlertColumns, classified: Classifications, hosts: Hosts,
         class_probability=class_probability,
         host_distance_mpc=distance,
         host_distance_err_mpc=distance_err,
+        flare_flux_ratio=flare_flux_ratio(columns, batch.matches),
     )
 
 

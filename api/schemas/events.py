@@ -103,7 +103,10 @@ class EventDetailResponse(ResponseModel):
 class CoincidenceResponse(ResponseModel):
     """Why an object and an event may belong together."""
 
-    delta_t_s: float = Field(description="First detection minus trigger [s].", examples=[88992.0])
+    delta_t_s: float = Field(
+        description="First detection minus trigger [s]; for a known blazar in a flare its brightest detection instead.",
+        examples=[88992.0],
+    )
     credible_level: float = Field(
         description="Probability within the smallest region that reaches the object; 0 is the most probable place.",
         examples=[0.31],

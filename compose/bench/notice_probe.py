@@ -90,6 +90,7 @@ def _rows(ra_deg: FloatArray, dec_deg: FloatArray, first: FloatArray, start: int
         class_probability=np.nan * flat,
         host_distance_mpc=np.nan * flat,
         host_distance_err_mpc=np.nan * flat,
+        flare_flux_ratio=np.nan * flat,
     )
 
 

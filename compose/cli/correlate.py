@@ -32,7 +32,7 @@ def correlate(
     chosen = settings.coordinator
     background = chosen.background()
     with progress_bar() as bar:
-        objects, alert_counts = read_objects(alerts, settings.ingest, _Step(bar, "alerts"))
+        objects, flares, alert_counts = read_objects(alerts, settings.ingest, _Step(bar, "alerts"))
         found, notice_counts = read_notices(notices, _Step(bar, "notices", STEPS_BETWEEN_UPDATES))
         events = form_all(found)
         pairs = find_pairs(
@@ -40,6 +40,7 @@ def correlate(
             objects,
             background,
             max_credible_level=chosen.max_credible_level,
+            flares=flares,
             include_tests=chosen.include_tests,
             progress=_Step(bar, "events", total=len(events)),
         )

@@ -39,6 +39,11 @@ FOREACH (_ IN CASE
     o.host_distance_mpc = $host_distance_mpc[i],
     o.host_distance_err_mpc = $host_distance_err_mpc[i]
 )
+FOREACH (_ IN CASE
+  WHEN $flare_flux_ratio[i] IS NULL OR o.last_flare_mjd_tai >= $midpoint_mjd_tai[i] THEN []
+  ELSE [1] END |
+  SET o.last_flare_mjd_tai = $midpoint_mjd_tai[i]
+)
 MERGE (d:Detection {detection_key: $detection_key[i]})
   ON CREATE SET
     d.survey = $survey,
@@ -53,6 +58,7 @@ MERGE (d:Detection {detection_key: $detection_key[i]})
     d.reliability = $reliability[i],
     d.top_class = $top_class[i],
     d.class_probability = $class_probability[i],
+    d.flare_flux_ratio = $flare_flux_ratio[i],
     d.source = $source[i]
 MERGE (o)-[:HAS_DETECTION]->(d)
 WITH i, d

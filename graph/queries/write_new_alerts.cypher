@@ -41,6 +41,11 @@ FOREACH (_ IN CASE
     o.host_distance_mpc = $host_distance_mpc[i],
     o.host_distance_err_mpc = $host_distance_err_mpc[i]
 )
+FOREACH (_ IN CASE
+  WHEN $flare_flux_ratio[i] IS NULL OR o.last_flare_mjd_tai >= $midpoint_mjd_tai[i] THEN []
+  ELSE [1] END |
+  SET o.last_flare_mjd_tai = $midpoint_mjd_tai[i]
+)
 CREATE (o)-[:HAS_DETECTION]->(:Detection {
   detection_key: $detection_key[i],
   survey: $survey,
@@ -55,6 +60,7 @@ CREATE (o)-[:HAS_DETECTION]->(:Detection {
   reliability: $reliability[i],
   top_class: $top_class[i],
   class_probability: $class_probability[i],
+  flare_flux_ratio: $flare_flux_ratio[i],
   source: $source[i]
 })
 FOREACH (a IN $answers[i] |

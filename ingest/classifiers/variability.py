@@ -18,36 +18,18 @@ from graph.taxonomy import kinds_of
 from ingest.alerts.columns import BANDS
 from ingest.classifiers.contract import Answers, Batch, Classifications, Input, Module
 from ingest.classifiers.forests import Classifier
-from ingest.classifiers.variability_features import (
-    RHYTHM_FEATURES,
-    SOURCE_FEATURES,
-    reference_flux_njy,
-    variability_features,
-)
+from ingest.classifiers.variability_features import RHYTHM_FEATURES, SOURCE_FEATURES, variability_features
 from ingest.features import CONTEXT_FEATURES, LIGHT_CURVE_FEATURES
+from ingest.flares import blazar_flux_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ingest.alerts.columns import AlertColumns, ForcedPhotometry, LightCurves
-    from ingest.crossmatch import CrossMatches
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 NAME: Final = "variability"
 """Of the classifier and its artefacts."""
-
-BLAZAR_CATALOGUES: Final = frozenset({"3hsp", "4lac", "ctao_blazars"})
-"""Catalogues whose entries are blazars: Chang et al. 2019, doi:10.1051/0004-6361/201834526; Ajello et al. 2022,
-doi:10.3847/1538-4365/ac9523, of which 98 % are; the third are targets of the CTAO's own programme."""
-
-MIN_QUIESCENT_POINTS: Final = 3
-"""Points in the alert's band that a quiescent level takes beside the newest: fewer have no middle that one flare does
-not move."""
-
-MIN_MATCH_PROBABILITY: Final = 0.5
-"""Chance that position and entry are one source, from which it is called one: the more probable case."""
 
 _UNUSED: Final = frozenset(
     {
@@ -121,36 +103,3 @@ class Variability(Module):
         answer = self._forests.classify(batch.columns, variability_features(batch.columns, batch.features))
         ratio = np.where(answer.abstained, np.nan, blazar_flux_ratio(batch.columns, batch.matches))
         return replace(answer, extras={"blazar_flux_ratio": ratio})
-
-
-def blazar_flux_ratio(columns: AlertColumns, matches: CrossMatches) -> FloatArray:
-    """Return the flux of each known blazar over its quiescent level, (n,); NaN for other alerts.
-
-    Notes
-    -----
-    Both are template plus difference flux in the alert's band. The quiescent level is the median of the history's
-    detections and forced photometry without the newest point. A history of detections alone leaves out the visits that
-    saw the template's level, so the ratio of a source in outburst is too small, never too large.
-    """
-    ratio = np.full(len(columns), np.nan)
-    known = np.isin(matches.catalogue.astype(str), list(BLAZAR_CATALOGUES))
-    rows = np.unique(matches.row[known & (matches.probability >= MIN_MATCH_PROBABILITY)])
-    rows = rows[columns.band[rows] >= 0]
-    reference = reference_flux_njy(columns.take(rows))[np.arange(len(rows)), columns.band[rows]]
-    # Of all alerts few are of blazars, so that a loop over them costs nothing.
-    for row, base in zip(rows.tolist(), reference.tolist(), strict=True):
-        past = np.concatenate(
-            [_earlier_flux(points, row, columns) for points in (columns.light_curves, columns.forced)]
-        )
-        level = base + np.median(past) if len(past) >= MIN_QUIESCENT_POINTS else np.nan
-        if level > 0.0:
-            ratio[row] = (base + columns.psf_flux_njy[row]) / level
-    return np.where(np.isfinite(ratio), ratio, np.nan)
-
-
-def _earlier_flux(points: LightCurves | ForcedPhotometry, row: int, columns: AlertColumns) -> FloatArray:
-    """Return the difference fluxes of an alert's own band before it [nJy]."""
-    place = slice(points.offsets[row], points.offsets[row + 1])
-    flux, time = points.psf_flux_njy[place], points.midpoint_mjd_tai[place]
-    chosen = (points.band[place] == columns.band[row]) & (time < columns.midpoint_mjd_tai[row]) & np.isfinite(flux)
-    return np.asarray(flux[chosen], dtype=np.float64)

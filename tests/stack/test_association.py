@@ -25,8 +25,8 @@ def put(installation: Installation, survey: Survey, name: str, number: int, plac
     rows = AlertRows(
         survey, np.array([name], object), np.array([number]), np.array(["test/0/0"], object), ra, dec, ang2pix(ra, dec),
         mjd * one, 60_000.0 * one, 59_999.0 * one, np.array([number]), np.array(["r"], object), 1000.0 * one,
-        10.0 * one, 23.9 * one, 0.9 * one, np.array([""], object), np.nan * one,
-        np.nan * one, np.nan * one,
+        10.0 * one, 23.9 * one, 0.9 * one, np.array([""], object),
+        *(np.nan * one for _ in range(4)),
     )  # fmt: skip
     AlertStore(installation.connection).write(rows, NO_MATCHES, classification_rows(()))
 

@@ -33,18 +33,30 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 NO_MATCHES = MatchRows(*(np.array([], dtype=kind) for kind in (np.int64, object, object, object, *(float,) * 8)))
 GW170817 = datetime(2017, 8, 17, 12, 41, 4, 400_000, tzinfo=UTC)
 GRB200524A = datetime(2020, 5, 24, 5, 4, 0, 360_000, tzinfo=UTC)
+ICECUBE_170922A = datetime(2017, 9, 22, 20, 54, 30, 430_000, tzinfo=UTC)
+"""With its place (77.43, 5.72) deg and signalness 0.565; doi:10.1126/science.aat1378."""
+TXS = ("TXS 0506+056", 77.3582, 5.6931)
+"""Name and place [deg, ICRS]; same source."""
 
 
 def put_object(
-    installation: Installation, object_id: str, ra_deg: float, dec_deg: float, first: datetime, mag_ab: float
+    installation: Installation,
+    object_id: str,
+    ra_deg: float,
+    dec_deg: float,
+    first: datetime,
+    mag_ab: float,
+    *,
+    seen: datetime | None = None,
+    flare_flux_ratio: float = math.nan,
 ) -> None:
-    """Load one detection as the stream does, and tell the coordinator of it."""
+    """Load one detection as the stream does, the first unless ``seen`` is later, and tell the coordinator of it."""
 
     def floats(value: float) -> np.ndarray:
         return np.array([value])
 
     mjd = datetime_to_mjd_tai(first)
-    identifier = abs(hash(object_id)) % 2**60
+    identifier = abs(hash((object_id, seen))) % 2**60
     rows = AlertRows(
         Survey.ZTF,
         np.array([object_id], object),
@@ -53,7 +65,7 @@ def put_object(
         floats(ra_deg),
         floats(dec_deg),
         ang2pix(floats(ra_deg), floats(dec_deg)),
-        floats(mjd),
+        floats(datetime_to_mjd_tai(seen or first)),
         floats(mjd),
         floats(mjd - 1.0),
         np.array([3]),
@@ -63,9 +75,8 @@ def put_object(
         floats(mag_ab),
         floats(0.9),
         np.array([""], object),
-        floats(np.nan),
-        floats(np.nan),
-        floats(np.nan),
+        *(floats(np.nan) for _ in range(3)),
+        floats(flare_flux_ratio),
     )
     AlertStore(installation.connection).write(rows, NO_MATCHES, classification_rows(()))
     sender = KafkaSender(installation.settings.kafka)
@@ -242,3 +253,50 @@ def test_a_restart_publishes_nothing_again(installation: Installation) -> None:
     again = coordinate(installation)
     assert (again.events_formed, again.objects_matched) == (1, 1)
     assert (again.pairs_written, again.pairs_published, again.lists_published) == (0, 0, 0)
+
+
+def test_txs_0506_056_is_found_in_its_flare_though_it_is_an_old_object(installation: Installation) -> None:
+    services.prepare(installation.settings).close()
+    first = datetime(2016, 1, 1, tzinfo=UTC)
+    # Quiet ever since, bright in the week of the neutrino as ASAS-SN saw it (ATel 10794), brighter again a year later.
+    put_object(installation, *TXS, first, 15.0)
+    put_object(installation, *TXS, first, 14.5, seen=datetime(2017, 9, 15, tzinfo=UTC), flare_flux_ratio=1.6)
+    put_object(installation, *TXS, first, 14.0, seen=datetime(2018, 11, 15, tzinfo=UTC), flare_flux_ratio=2.5)
+    put_object(installation, "a quiet neighbour", 77.5, 5.8, first, 15.0)
+    place = Circle(77.43, 5.72, 0.65, containment_probability=0.9, systematic_included=True)
+    notice = Notice(
+        notice_id="b" * 32,
+        mission="IceCube",
+        instrument="IceCube",
+        messenger=Messenger.NEUTRINO,
+        notice_type="EHE",
+        alert_type=AlertType.INITIAL,
+        alert_tense=AlertTense.ARCHIVAL,
+        event_id="130033_50579430",
+        event_names=("IceCube-170922A",),
+        record_number=0,
+        trigger_time=ICECUBE_170922A,
+        alert_time=ICECUBE_170922A,
+        localization=place,
+        p_astro=0.565,
+    )
+    put_notice(installation, notice)
+    coordinate(installation)
+    key = TXS[0], notice.event_key
+    forward = pairs(installation)
+    assert set(forward) == {key}
+    assert forward[key]["delta_t_s"] == pytest.approx(-(7 * 86400 + 75270.43), abs=1e-3)
+    terms = {term["name"]: term for term in orjson.loads(str(forward[key]["terms"]))}
+    assert terms["flare"]["inputs"] == {"flux_ratio": 1.6}
+    assert newest_list(installation, ScienceCase.NEUTRINO).targets[0].object_id == TXS[0]
+    # A later detection changes nothing of it, a brighter one in its window does.
+    put_object(installation, *TXS, first, 14.9, seen=datetime(2018, 12, 1, tzinfo=UTC))
+    again = coordinate(installation)
+    assert (again.pairs_written, pairs(installation)) == (0, forward)
+    put_object(installation, *TXS, first, 14.2, seen=datetime(2017, 9, 25, tzinfo=UTC), flare_flux_ratio=2.0)
+    coordinate(installation)
+    brighter = pairs(installation)[key]
+    assert brighter["state"] == "open"
+    assert float(str(brighter["log_bayes_factor"])) - float(str(forward[key]["log_bayes_factor"])) == pytest.approx(
+        math.log(2.0 / 1.6)
+    )

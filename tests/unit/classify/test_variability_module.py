@@ -17,8 +17,9 @@ from ingest.alerts.columns import ForcedPhotometry, LightCurves
 from ingest.classifiers.contract import Batch, batch_of
 from ingest.classifiers.forests import MODELS, Classifier
 from ingest.classifiers.run import Runner
-from ingest.classifiers.variability import NAME, Variability, blazar_flux_ratio
+from ingest.classifiers.variability import NAME, Variability
 from ingest.crossmatch import CrossMatches, crossmatch
+from ingest.flares import MIN_FLARE_RATIO, blazar_flux_ratio, flare_flux_ratio
 from ingest.training.evaluation import class_weights
 from ingest.training.labelled import Labelled, as_batch
 from ingest.training.sources_variability import LabelledAlerts, cut_alerts, earlier, join, lend_context, ztf_alerts
@@ -154,10 +155,10 @@ def test_sidecars_are_honest(survey: Survey) -> None:
     assert (MODELS / f"{NAME}-{survey}.onnx").stat().st_size < 1_500_000
 
 
-def _blazar(catalogue: str, probability: float, flux: float) -> Batch:
+def _blazar(catalogue: str, probability: float, flux: float, object_type: str = "blazar") -> Batch:
     made = as_batch(_labelled([0.0, 1.0, 2.0, 3.0], [10.0, 20.0, 30.0, flux]), Survey.LSST)
     columns = replace(made.columns, template_mag=np.array([31.4 - 2.5 * np.log10(80.0)]))
-    text = [np.array([value], dtype=object) for value in (catalogue, "x", "blazar")]
+    text = [np.array([value], dtype=object) for value in (catalogue, "x", object_type)]
     numbers = [np.array([value]) for value in (1.0, 2.0, 0.3, probability, np.nan, np.nan)]
     names = ("ra_deg", "dec_deg", "separation_arcsec", "probability", "distance_mpc", "redshift")
     matches = replace(
@@ -173,13 +174,30 @@ def _blazar(catalogue: str, probability: float, flux: float) -> Batch:
 
 
 @pytest.mark.parametrize(
-    ("catalogue", "probability", "expected"), [("4lac", 0.99, 2.8), ("3hsp", 0.2, np.nan), ("gaia", 0.99, np.nan)]
+    ("catalogue", "object_type", "probability", "expected"),
+    [
+        ("4lac", "", 0.99, 2.8),
+        ("simbad", "BLL", 0.99, 2.8),
+        ("3hsp", "blazar", 0.2, np.nan),
+        ("simbad", "QSO", 0.99, np.nan),
+        ("gaia", "", 0.99, np.nan),
+    ],
 )
-def test_a_blazar_is_measured_against_itself(catalogue: str, probability: float, expected: float) -> None:
-    made = _blazar(catalogue, probability, 200.0)
+def test_a_blazar_is_measured_against_itself(
+    catalogue: str, object_type: str, probability: float, expected: float
+) -> None:
+    made = _blazar(catalogue, probability, 200.0, object_type)
     assert blazar_flux_ratio(made.columns, made.matches)[0] == pytest.approx(expected, nan_ok=True)
     answer = Variability(Survey.LSST).classify(made, {})
     assert answer.extras["blazar_flux_ratio"][0] == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(("flux", "is_flare"), [(200.0, True), (20.0, False), (69.0, False), (71.0, True)])
+def test_a_flare_is_a_detection_well_above_the_quiescent_level(flux: float, is_flare: bool) -> None:
+    made = _blazar("4lac", 0.99, flux)
+    ratio = flare_flux_ratio(made.columns, made.matches)[0]
+    assert ratio == pytest.approx((80.0 + flux) / 100.0 if is_flare else np.nan, nan_ok=True)
+    assert not ratio < MIN_FLARE_RATIO
 
 
 def test_a_blazar_without_a_past_has_no_state() -> None:

@@ -48,8 +48,7 @@ def rows_of(detections: list[Detection]) -> AlertRows:
         np.full(n, 1.0),
         np.full(n, "SN", dtype=object),
         np.full(n, 1.0),
-        np.full(n, np.nan),
-        np.full(n, np.nan),
+        *(np.full(n, np.nan) for _ in range(3)),
     )
 
 

@@ -73,7 +73,7 @@ def test_three_published_pairs_are_ordered_by_chance(monkeypatch: pytest.MonkeyP
 
 @pytest.fixture(scope="module")
 def night(shared_data: Path) -> ObjectColumns:
-    objects, counts = read_objects(
+    objects, _, counts = read_objects(
         shared_data / "alerts" / "ztf_fink_parquet" / "20240115", IngestSettings(), lambda _: None
     )
     assert (counts.received, sum(counts.dead.values())) == (637, 0)

@@ -1,0 +1,163 @@
+"""Flares of known blazars near a neutrino: which are candidates, how rare chance is, and what a pair is worth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from coordinator.background import DEFAULT_BACKGROUND, Background
+from coordinator.coincidence import OpenEvent
+from coordinator.flares import FLARE_PRIOR, FLARING_PER_DEG2, TYPICAL_FLUX_RATIO, find_flares, flare_span_mjd_tai
+from coordinator.posterior import PRIORS, SURVEYS, associate
+from coordinator.windows import event_rate_hz
+from graph.model import AlertTense, Circle, CoincidenceState, EventState, Messenger, ScienceCase
+from graph.objects import Flares
+from graph.regions import region_of
+from graph.sky import DEG2_PER_SR, SKY_SR
+from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from graph.model import Coincidence, Event
+
+PLACE = Circle(120.0, 10.0, 2.0, systematic_included=True)
+LEVEL = 0.95
+
+
+@pytest.fixture
+def neutrino(make_event: Callable[..., Event]) -> Event:
+    return make_event(
+        event_key="IceCube:1", mission="IceCube", messenger=Messenger.NEUTRINO, localization=PLACE, p_astro=0.5
+    )
+
+
+@pytest.fixture
+def flares(make_objects: Any, neutrino: Event) -> Callable[..., Flares]:
+    def build(delay_d: Any, ratio: Any, *, ra_deg: Any = 120.5, dec_deg: Any = 10.3, **columns: Any) -> Flares:
+        delay, ratios = np.broadcast_arrays(np.atleast_1d(delay_d), ratio)
+        assert neutrino.trigger_time is not None
+        trigger = datetime_to_mjd_tai(neutrino.trigger_time)
+        first = columns.pop("first_d", -900.0)
+        ra, dec = np.broadcast_to(ra_deg, delay.shape), np.broadcast_to(dec_deg, delay.shape)
+        objects = make_objects(ra, dec, trigger + np.broadcast_to(first, delay.shape), **columns)
+        return Flares(objects, trigger + delay.astype(float), ratios.astype(float))
+
+    return build
+
+
+def find(event: Event, found: Flares, background: Background = DEFAULT_BACKGROUND) -> tuple[Coincidence, ...]:
+    assert event.localization is not None
+    entry = OpenEvent(event, region_of(event.localization))
+    return find_flares(entry, found, background, max_credible_level=LEVEL)
+
+
+def test_a_pair_says_what_it_was_worked_out_from(neutrino: Event, flares: Callable[..., Flares]) -> None:
+    (pair,) = find(neutrino, flares(-5.0, 3.0))
+    region = region_of(PLACE)
+    ra, dec = np.array([120.5]), np.array([10.3])
+    expected = FLARING_PER_DEG2 * float(region.searched_area_deg2(ra, dec)[0])
+    assert pair.delta_t_s == pytest.approx(-5.0 * SECONDS_PER_DAY, abs=1e-3)
+    assert pair.p_chance == pytest.approx(-math.expm1(-expected))
+    assert pair.joint_far_hz == pytest.approx(event_rate_hz(neutrino) * expected)
+    assert pair.state is CoincidenceState.OPEN
+    terms = {term.name: term for term in pair.terms}
+    assert set(terms) == {"position", "delay", "flare", "rarity", "astrophysical_origin"}
+    assert terms["flare"].value == pytest.approx(math.log(3.0 / TYPICAL_FLUX_RATIO))
+    assert terms["rarity"].inputs["expected"] == pytest.approx(expected)
+    assert pair.log_bayes_factor == pytest.approx(sum(term.value for term in pair.terms))
+
+
+@pytest.mark.parametrize(
+    ("columns", "is_found"),
+    [
+        ({}, True),
+        ({"delay_d": 29.9}, True),
+        ({"delay_d": -30.1}, False),
+        ({"delay_d": 30.1}, False),
+        ({"ra_deg": 126.0}, False),
+        # First seen in the neutrino's window: a candidate without any flare.
+        ({"first_d": -5.0}, False),
+    ],
+)
+def test_what_is_a_candidate(
+    neutrino: Event, flares: Callable[..., Flares], columns: dict[str, float], is_found: bool
+) -> None:
+    given = {"delay_d": 1.0, **columns}
+    assert bool(find(neutrino, flares(given.pop("delay_d"), 2.0, **given))) is is_found
+
+
+@pytest.mark.parametrize(
+    "changes", [{"messenger": Messenger.EM}, {"alert_tense": AlertTense.TEST}, {"trigger_time": None}]
+)
+def test_events_that_have_no_flares(neutrino: Event, flares: Callable[..., Flares], changes: dict[str, Any]) -> None:
+    assert find(replace(neutrino, **changes), flares(1.0, 2.0)) == ()
+
+
+def test_flares_of_a_retracted_event_are_withdrawn(neutrino: Event, flares: Callable[..., Flares]) -> None:
+    (pair,) = find(replace(neutrino, state=EventState.RETRACTED), flares(1.0, 2.0))
+    assert pair.state is CoincidenceState.WITHDRAWN
+
+
+def test_of_an_object_the_brightest_detection_counts_in_whatever_order(
+    neutrino: Event, flares: Callable[..., Flares]
+) -> None:
+    names = np.array(["a", "a", "b", "a", "b", "a"], dtype=object)
+    delay, ratio = np.array([-40.0, 1.0, 2.0, 3.0, 4.0, 5.0]), np.array([9.0, 2.0, 1.6, 3.0, 1.7, 3.0])
+    whole = find(neutrino, flares(delay, ratio, object_id=names))
+    assert [(pair.object_id, round(pair.delta_t_s / SECONDS_PER_DAY, 6)) for pair in whole] == [("a", 3.0), ("b", 4.0)]
+    order = np.array([5, 2, 0, 4, 1, 3])
+    assert find(neutrino, flares(delay[order], ratio[order], object_id=names[order])) == whole
+
+
+def test_chance_is_uniform_over_skies_of_unrelated_flares(neutrino: Event, flares: Callable[..., Flares]) -> None:
+    rng = np.random.default_rng(3)
+    half_deg = 4.0
+    area = 4.0 * half_deg**2 * math.cos(math.radians(10.0))
+    best = []
+    for _ in range(600):
+        n = rng.poisson(FLARING_PER_DEG2 * area)
+        places = {
+            "ra_deg": 120.0 + rng.uniform(-half_deg, half_deg, n),
+            "dec_deg": 10.0 + rng.uniform(-half_deg, half_deg, n),
+        }
+        pairs = find(neutrino, flares(rng.uniform(-30.0, 30.0, n), 2.0, **places))
+        if pairs:
+            best.append(min(pair.p_chance for pair in pairs))
+    # The rarest of a sky is uniform up to where the search ends.
+    edge = region_of(PLACE).area_deg2(LEVEL)
+    assert stats.kstest(np.array(best) / -math.expm1(-FLARING_PER_DEG2 * edge), "uniform").pvalue > 0.01
+    assert len(best) == pytest.approx(600 * -math.expm1(-FLARING_PER_DEG2 * edge), abs=4.0 * math.sqrt(150))
+
+
+@pytest.mark.parametrize("new_per_deg2_day", [0.001, 2.5])
+def test_the_odds_of_a_flare_do_not_depend_on_how_many_new_objects_there_are(
+    neutrino: Event, flares: Callable[..., Flares], new_per_deg2_day: float
+) -> None:
+    certain = replace(neutrino, p_astro=None)
+    background = Background({survey.value: new_per_deg2_day for survey in SURVEYS}, "stated")
+    (pair,) = find(certain, flares(1.0, 3.0), background)
+    prior = PRIORS[ScienceCase.NEUTRINO].probability
+    evidence, survey = np.array([pair.log_bayes_factor]), np.array([SURVEYS.index(pair.survey)])
+    one = associate(certain, evidence, survey, background=background, prior=prior)
+    density_sr = float(region_of(PLACE).probability_density_sr(np.array([120.5]), np.array([10.3]))[0])
+    unrelated = FLARING_PER_DEG2 * SKY_SR * DEG2_PER_SR
+    odds = FLARE_PRIOR / (1.0 - prior) * SKY_SR * density_sr * 3.0 / TYPICAL_FLUX_RATIO / unrelated
+    found = one.probability(pair)
+    assert found is not None
+    assert found / one.no_counterpart_probability == pytest.approx(odds)
+
+
+def test_the_span_is_the_window_about_the_trigger(neutrino: Event, make_event: Callable[..., Event]) -> None:
+    begin, end = flare_span_mjd_tai(neutrino)
+    assert neutrino.trigger_time is not None
+    assert begin == pytest.approx(datetime_to_mjd_tai(neutrino.trigger_time - timedelta(days=30)))
+    assert end - begin == pytest.approx(60.0)
+    with pytest.raises(ValueError, match="trigger time"):
+        flare_span_mjd_tai(make_event(trigger_time=None))
