@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from coordinator.config import CoordinatorSettings
-from coordinator.limits import MOST_PACED, Pace, SourceLimits
+from coordinator.limits import MOST_PACED, Flow, Pace, SourceLimits
 from coordinator.priority import Headline, Lane, Place, Steps, WorkQueue, lane_of
 from graph.model import AlertType, ScienceCase
 
@@ -104,7 +104,10 @@ class Agenda:
         lane = lane_of(notice, received)
         if notice is not None:
             is_new = event_key not in self._settled and not self._queue.is_known(key)
-            if not self._limits.admit(notice.mission, is_new=is_new):
+            flow = Flow.NEW if is_new else Flow.REVISION
+            if notice.alert_type is AlertType.RETRACTION:
+                flow = Flow.RETRACTION
+            if not self._limits.admit(notice.mission, flow):
                 lane = Lane.DELAYED
             self._pending[event_key].add(notice.notice_id)
         ends = lane is Lane.URGENT and notice is not None and notice.alert_type is AlertType.RETRACTION

@@ -11,6 +11,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 logger = logging.getLogger(__name__)
@@ -49,31 +50,34 @@ class TokenBucket:
         return True
 
 
+class Flow(StrEnum):
+    """What a notice says of its event."""
+
+    NEW = "new"
+    REVISION = "revision"
+    RETRACTION = "retraction"
+
+
 class SourceLimits:
-    """A bucket for each mission and one for its new events, so that a flood of revisions does not hold up a burst."""
+    """Buckets for each mission: a flood of revisions holds up neither its new events nor its retractions."""
 
     def __init__(self, rate_per_s: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate_per_s = rate_per_s
         self._burst = burst
         self._clock = clock
-        self._buckets: OrderedDict[tuple[str, bool], TokenBucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, Flow], TokenBucket] = OrderedDict()
         self.delayed: Counter[str] = Counter()
         """Notices beyond the rate, by mission."""
 
-    def admit(self, mission: str, *, is_new: bool) -> bool:
-        """Count a notice; return False where it is to wait.
-
-        Parameters
-        ----------
-        is_new : whether it is the first of its event.
-        """
+    def admit(self, mission: str, flow: Flow) -> bool:
+        """Count a notice; return False where it is to wait."""
         now_s = self._clock()
-        key = (mission, is_new)
+        key = (mission, flow)
         bucket = self._buckets.pop(key, None)
         if bucket is None:
             bucket = TokenBucket(self._rate_per_s, self._burst, self._burst, now_s)
         self._buckets[key] = bucket
-        if len(self._buckets) > 2 * MOST_SOURCES:
+        if len(self._buckets) > len(Flow) * MOST_SOURCES:
             self._buckets.popitem(last=False)
         if bucket.take(now_s):
             return True

@@ -8,7 +8,14 @@ from dataclasses import replace
 from coordinator.config import CoordinatorSettings
 from coordinator.priority import Steps
 from coordinator.publish import Publisher
-from coordinator.ranking import EVENT_CASES, SUPERNOVA, UNKNOWN_MAX_PROBABILITY, make_list, rank_targets
+from coordinator.ranking import (
+    EVENT_CASES,
+    MIN_DETECTIONS,
+    SUPERNOVA,
+    UNKNOWN_MAX_PROBABILITY,
+    make_list,
+    rank_targets,
+)
 from graph.event_store import EventStore
 from graph.model import Coincidence, ScienceCase, Target
 from graph.sender import Sender
@@ -77,7 +84,7 @@ class ListKeeper:
         if case in EVENT_CASES:
             pairs, objects = self._store.open_coincidences(case, self._settings.list_length)
         elif case is ScienceCase.SUPERNOVA:
-            objects = self._store.young_objects(since, kinds_of(SUPERNOVA), 1.0)
+            objects = self._store.young_objects(since, kinds_of(SUPERNOVA), 1.0, MIN_DETECTIONS)
         else:
-            objects = self._store.young_objects(since, None, UNKNOWN_MAX_PROBABILITY)
+            objects = self._store.young_objects(since, None, UNKNOWN_MAX_PROBABILITY, MIN_DETECTIONS)
         return rank_targets(case, objects, pairs, now_mjd_tai=now_mjd_tai, limit=self._settings.list_length)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from neo4j import Driver, GraphDatabase, NotificationMinimumSeverity
+from neo4j import READ_ACCESS, WRITE_ACCESS, Driver, GraphDatabase, NotificationMinimumSeverity, Session
 from neo4j.exceptions import AuthError, ClientError, ConstraintError, DriverError, Neo4jError
 
 from graph.config import GraphSettings
@@ -16,6 +16,8 @@ from graph.statements import statement
 
 Row = dict[str, Any]
 """One record as the driver returns it."""
+
+ResultT = TypeVar("ResultT")
 
 
 def open_driver(settings: GraphSettings) -> Driver:
@@ -106,8 +108,10 @@ class Connection:
         def work(transaction: Any) -> list[list[Row]]:  # noqa: ANN401 - the driver's type is not generic
             return [_rows(transaction.run(statement(name), dict(given))) for name, given in statements]
 
-        with store_errors(), self._driver.session(database=self._database) as session:
-            return session.execute_write(work)
+        with self._session(WRITE_ACCESS) as session:
+            return (
+                _at_once(session, work, session.execute_write) if len(statements) == 1 else session.execute_write(work)
+            )
 
     def read(self, name: str, **parameters: object) -> list[Row]:
         """Run a reading statement."""
@@ -115,8 +119,29 @@ class Connection:
         def work(transaction: Any) -> list[Row]:  # noqa: ANN401 - likewise
             return _rows(transaction.run(statement(name), parameters))
 
-        with store_errors(), self._driver.session(database=self._database) as session:
-            return session.execute_read(work)
+        with self._session(READ_ACCESS) as session:
+            return _at_once(session, work, session.execute_read)
+
+    @contextmanager
+    def _session(self, access: str) -> Iterator[Session]:
+        with store_errors(), self._driver.session(database=self._database, default_access_mode=access) as session:
+            yield session
+
+
+def _at_once(
+    session: Session, work: Callable[[Any], ResultT], retried: Callable[[Callable[[Any], ResultT]], ResultT]
+) -> ResultT:
+    """Run one statement in the transaction that comes with it: beginning and ending one costs two round trips more.
+
+    What fails and may succeed the next time is run again with the driver's own retries; every statement of ours may be
+    repeated.
+    """
+    try:
+        return work(session)
+    except (Neo4jError, DriverError) as error:
+        if not error.is_retryable():
+            raise
+        return retried(work)
 
 
 def _rows(result: Iterable[Any]) -> list[Row]:

@@ -108,7 +108,7 @@ class EventStore:
         return listed_flares(found[0]["flares"])
 
     def young_objects(
-        self, since_mjd_tai: float, classes: Sequence[str] | None, max_probability: float
+        self, since_mjd_tai: float, classes: Sequence[str] | None, max_probability: float, min_detections: int
     ) -> ObjectColumns:
         """Return objects first detected since a date [d, TAI], newest first, `MAX_YOUNG_OBJECTS` at most.
 
@@ -116,16 +116,17 @@ class EventStore:
         ----------
         classes : only objects whose newest classification is one of these; None for any class or none.
         max_probability : only objects whose class is not more probable than this.
+        min_detections : only objects that were seen so often.
         """
-        return object_columns(
-            self._connection.read(
-                "read_young_objects",
-                since_mjd_tai=since_mjd_tai,
-                classes=None if classes is None else list(classes),
-                max_probability=max_probability,
-                limit=MAX_YOUNG_OBJECTS,
-            )
+        rows = self._connection.read(
+            "read_young_objects",
+            since_mjd_tai=since_mjd_tai,
+            classes=None if classes is None else list(classes),
+            max_probability=max_probability,
+            min_detections=min_detections,
+            limit=MAX_YOUNG_OBJECTS,
         )
+        return listed_objects(rows[0]["objects"])
 
     def newest_midpoint_mjd_tai(self) -> float:
         """Return the time of the newest detection [d, TAI], 0 for an empty graph: the clock of the data."""

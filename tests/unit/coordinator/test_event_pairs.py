@@ -43,6 +43,7 @@ from graph.model import (
     Messenger,
     Notice,
 )
+from graph.objects import Flares
 from graph.regions import overlap_integral, region_of
 from graph.times import datetime_to_mjd_tai
 from graph.topics import JOINT_EVENTS, RETRACTIONS, VOEVENT
@@ -108,6 +109,12 @@ class Graph:
     def objects_in_window(self, *window: float) -> Any:
         assert window
         return self.objects
+
+    def objects_in_ranges(self, *window: Any) -> Any:
+        return self.objects_in_window(*window)
+
+    def flares_in_window(self, *_: float) -> Flares:
+        return Flares(self.objects.take(np.empty(0, dtype=np.intp)), np.empty(0), np.empty(0))
 
     def write_coincidences(self, coincidences: Iterable[Any]) -> None:
         for pair in coincidences:

@@ -23,7 +23,7 @@ from graph.errors import StoreError
 from graph.event_pair_rows import event_pair_properties
 from graph.event_store import pair_properties, stored_coincidence
 from graph.model import AlertType, Circle, FollowUpList, Messenger, Notice, ScienceCase, Survey
-from graph.objects import ObjectColumns
+from graph.objects import Flares, ObjectColumns
 from graph.times import datetime_to_mjd_tai
 from graph.topics import JOINT_EVENTS, NOTICES, OBJECTS, RETRACTIONS, VOEVENT, list_topic
 
@@ -75,6 +75,11 @@ class Graph:
     def objects_in_ranges(self, first: float, last: float, ranges: Sequence[tuple[int, int]]) -> ObjectColumns:
         assert ranges
         return self.objects_in_window(first, last, 10**9)
+
+    def flares_in_window(self, *_: float) -> Flares:
+        return Flares(self.objects.take(np.empty(0, dtype=np.intp)), np.empty(0), np.empty(0))
+
+    flares_of = flares_in_window
 
     def objects_by_key(self, keys: Sequence[str]) -> ObjectColumns:
         self._touch()
@@ -370,6 +375,22 @@ def test_rapid_revisions_are_one_piece_of_work_and_every_one_is_kept(make_object
     assert world.coordinator.report.notices_delayed["Fermi"] >= 400
     assert {row["revision"] for row in world.graph.pairs.values()} == {500}
     assert len(world.coordinator.finished()) == 500
+
+
+def test_a_retraction_does_not_wait_behind_a_flood_of_its_mission(make_objects: Any, make_notice: Any) -> None:
+    world = World(spread(make_objects, make_notice, 30), make_notice, notices_burst=5.0)
+    fresh = world.tell(0, event_id="fresh")
+    world.coordinator.work()
+    assert {row["state"] for row in world.graph.pairs.values()} == {"open"}
+    for number in range(200):
+        world.tell(number, event_id=f"again{number % 20}")
+    world.tell(1, event_id="fresh", alert_type=AlertType.RETRACTION, localization=None)
+    formed = world.coordinator.report.events_formed
+    while not world.bus.on(RETRACTIONS):
+        world.coordinator.step(rest=False)
+    # Only the new events that the burst of the mission lets pass stand before it.
+    assert world.coordinator.report.events_formed <= formed + 6
+    assert {row["state"] for key, row in world.graph.pairs.items() if key[1] == fresh.event_key} == {"withdrawn"}
 
 
 @pytest.mark.usefixtures("small_slices")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coordinator.limits import REST_PER_WORK, Pace, SourceLimits, TokenBucket
+from coordinator.limits import REST_PER_WORK, Flow, Pace, SourceLimits, TokenBucket
 from coordinator.priority import LONGEST_RETRY_S, SHARES, Lane, Steps, WorkQueue, headline_of, lane_of, retry_s
 from graph import codec
 from graph.errors import StoreError
@@ -257,12 +257,13 @@ def test_a_slow_source_is_never_delayed_and_a_flood_is_counted(caplog: pytest.Lo
     limits = SourceLimits(10.0, 5.0, clock)
     for _ in range(100):
         clock.now_s += 0.11
-        assert limits.admit("Swift", is_new=False)
-    admitted = sum(limits.admit("Fermi", is_new=False) for _ in range(1000))
+        assert limits.admit("Swift", Flow.REVISION)
+    admitted = sum(limits.admit("Fermi", Flow.REVISION) for _ in range(1000))
     assert admitted == 5
     assert limits.delayed == {"Fermi": 995}
-    assert limits.admit("Fermi", is_new=True), "a new event has a bucket of its own"
-    assert limits.admit("Swift", is_new=False)
+    assert limits.admit("Fermi", Flow.NEW), "new events have a bucket of their own"
+    assert limits.admit("Fermi", Flow.RETRACTION), "and so have retractions"
+    assert limits.admit("Swift", Flow.REVISION)
     assert len([record for record in caplog.records if "Fermi" in record.getMessage()]) == 1
 
 
