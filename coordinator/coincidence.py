@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.exposure import Found, chance_of, with_chance
+from coordinator.onset import onset_terms
 from coordinator.pairs import Measures, origin_terms, pairs_of
 from coordinator.places import Place, distance_terms, place_of
 from coordinator.windows import TimeWindow, science_case_of, window_of
@@ -276,8 +277,12 @@ def _among(
     rows, delta_t_s = rows[place.kept], delta_t_s[place.kept]
     if len(rows) == 0:
         return ()
-    distance = distance_terms(region, objects, rows)
-    found = _Measured(delta_t_s, place, deepest, background, window, distance)
+    trigger_mjd_tai = datetime_to_mjd_tai(event.trigger_time)
+    of_some = (
+        distance_terms(region, objects, rows),
+        onset_terms(science_case_of(event), trigger_mjd_tai, objects, rows),
+    )
+    found = _Measured(delta_t_s, place, deepest, background, window, of_some)
     return _pairs(event, region, objects, rows, found)
 
 
@@ -291,8 +296,8 @@ class _Measured:
     """Credible level to which the region was searched."""
     background: Background
     window: TimeWindow
-    distance: Mapping[int, Term]
-    """Term of the host's distance by place among the rows; empty where map or host has none."""
+    of_some: tuple[Mapping[int, Term], ...]
+    """Terms that only some rows have, by their place: of the host's distance, of a visit that saw nothing."""
 
 
 def _pairs(
@@ -326,7 +331,7 @@ def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measure
             Term("position", where, {"probability_density_sr": density, "localization_notice_id": notice_id}),
             Term("delay", when, {"delta_t_s": delay, "window_start_s": start_s, "window_stop_s": stop_s}),
             Term("class", what, {"top_class": str(name) or None, "class_probability": p if isfinite(p) else None}),
-            *((found.distance[place],) if place in found.distance else ()),
+            *(terms[place] for terms in found.of_some if place in terms),
             *common,
         )
         for place, ((where, density), (when, delay), (what, name, p)) in enumerate(columns)

@@ -1,0 +1,87 @@
+"""Visits after a trigger that saw nothing: what they say against a counterpart that fades."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from coordinator.background import DEFAULT_BACKGROUND
+from coordinator.coincidence import find_coincidences
+from coordinator.onset import DEPTH_SCATTER_MAG, SMALLEST_CHANCE, onset_terms
+from graph.model import Circle, Messenger, ScienceCase
+from graph.regions import region_of
+from graph.times import datetime_to_mjd_tai
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from graph.model import Event
+    from graph.objects import ObjectColumns
+
+TRIGGER = 61_000.0
+
+
+def term(make_objects: Callable[..., ObjectColumns], case: ScienceCase, limit_d: float, found_d: float) -> Any:
+    objects = make_objects(10.0, 10.0, TRIGGER + found_d, last_limit_mjd_tai=np.array([TRIGGER + limit_d]))
+    return onset_terms(case, TRIGGER, objects, np.array([0])).get(0)
+
+
+@pytest.mark.parametrize(
+    ("case", "limit_d", "found_d", "faded_mag"),
+    [
+        (ScienceCase.GRB, 0.5, 1.0, 2.5 * math.log10(2.0)),
+        (ScienceCase.GRB, 0.1, 0.11, 2.5 * math.log10(1.1)),
+        # A minute after the burst it may still rise.
+        (ScienceCase.GRB, 60.0 / 86400.0, 300.0 / 86400.0, 0.0),
+        (ScienceCase.GW, 0.2, 0.9, 0.0),
+        (ScienceCase.GW, 0.2, 3.0, 0.6),
+        (ScienceCase.GW, 4.0, 6.0, 0.6),
+    ],
+)
+def test_what_was_missed_must_have_been_fainter(
+    make_objects: Any, case: ScienceCase, limit_d: float, found_d: float, faded_mag: float
+) -> None:
+    found = term(make_objects, case, limit_d, found_d)
+    assert found.inputs["faded_mag"] == pytest.approx(faded_mag, abs=1e-6)
+    assert found.value == pytest.approx(math.log(2.0 * norm.cdf(-faded_mag / DEPTH_SCATTER_MAG)), abs=1e-6)
+    assert found.inputs["last_limit_delta_t_s"] == pytest.approx(limit_d * 86400.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("case", "limit_d"),
+    [
+        (ScienceCase.GRB, -0.5),
+        (ScienceCase.GRB, math.nan),
+        (ScienceCase.GW, -3.0),
+        (ScienceCase.NEUTRINO, 1.0),
+        (ScienceCase.UNKNOWN, 1.0),
+    ],
+)
+def test_nothing_is_said_where_nothing_is_known(make_objects: Any, case: ScienceCase, limit_d: float) -> None:
+    assert term(make_objects, case, limit_d, 2.0) is None
+
+
+def test_the_term_is_bounded_and_falls_with_the_time_in_which_it_should_have_been_seen(make_objects: Any) -> None:
+    values = [term(make_objects, ScienceCase.GRB, limit_d, 4.0).value for limit_d in (3.9, 2.0, 1.0, 0.1, 0.001)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] < 0.0
+    assert values[-1] == pytest.approx(math.log(2.0 * SMALLEST_CHANCE))
+
+
+def test_a_burst_prefers_what_no_later_visit_missed(
+    make_event: Callable[..., Event], make_objects: Callable[..., ObjectColumns]
+) -> None:
+    event = make_event(messenger=Messenger.EM, localization=Circle(30.0, 10.0, 2.0, systematic_included=True))
+    assert event.localization is not None
+    assert event.trigger_time is not None
+    trigger = datetime_to_mjd_tai(event.trigger_time)
+    limits = trigger + np.array([-1.0, 0.5, np.nan])
+    objects = make_objects([30.1] * 3, [10.1] * 3, trigger + 1.0, last_limit_mjd_tai=limits)
+    before, after, unknown = find_coincidences(event, region_of(event.localization), objects, DEFAULT_BACKGROUND)
+    assert before.log_bayes_factor == unknown.log_bayes_factor > after.log_bayes_factor
+    assert [name.name for name in after.terms] == ["position", "delay", "class", "onset"]
+    assert before.p_chance == after.p_chance
