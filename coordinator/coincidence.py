@@ -114,6 +114,13 @@ stars and nuclei are kept but must not lead a list. A class has the ratio of its
 that is named, and ratio 1 where none is.
 """
 
+SEEN_ONCE: Final = (0.3, 0.7)
+"""P(one detection so far | true counterpart) and the same of an unrelated new object.
+
+Stated priors: surveys look at a place at least twice within an hour, so what is there is soon seen again; most of what
+is new and not is an artefact or moves. No list should be led by what nobody has seen twice.
+"""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class OpenEvent:
@@ -324,6 +331,7 @@ def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measure
         zip(spatial.tolist(), found.place.density_sr.tolist(), strict=True),
         zip(temporal.tolist(), found.delta_t_s.tolist(), strict=True),
         zip(kind.tolist(), top_class, probability.tolist(), strict=True),
+        zip(repeated_term(objects.n_detections[rows]).tolist(), objects.n_detections[rows].tolist(), strict=True),
         strict=True,
     )
     return [
@@ -331,11 +339,19 @@ def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measure
             Term("position", where, {"probability_density_sr": density, "localization_notice_id": notice_id}),
             Term("delay", when, {"delta_t_s": delay, "window_start_s": start_s, "window_stop_s": stop_s}),
             Term("class", what, {"top_class": str(name) or None, "class_probability": p if isfinite(p) else None}),
+            Term("repeated", again, {"n_detections": float(n) if n > 0 else None}),
             *(terms[place] for terms in found.of_some if place in terms),
             *common,
         )
-        for place, ((where, density), (when, delay), (what, name, p)) in enumerate(columns)
+        for place, ((where, density), (when, delay), (what, name, p), (again, n)) in enumerate(columns)
     ]
+
+
+def repeated_term(n_detections: IntArray) -> FloatArray:
+    """Return ln of how much likelier a counterpart than an unrelated object was seen so often (n,), see `SEEN_ONCE`."""
+    true, unrelated = SEEN_ONCE
+    once, again = np.log(true / unrelated), np.log((1.0 - true) / (1.0 - unrelated))
+    return np.where(n_detections > 1, again, np.where(n_detections == 1, once, 0.0))
 
 
 def class_ratio(case: ScienceCase, top_class: NDArray[np.object_], class_probability: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -14,11 +15,13 @@ from scipy import stats
 
 from coordinator.background import Background
 from coordinator.coincidence import (
+    SEEN_ONCE,
     OpenEvent,
     class_ratio,
     find_coincidences,
     level_searched,
     match_batch,
+    repeated_term,
     supersede,
     withdraw,
 )
@@ -222,3 +225,11 @@ def test_ten_thousand_objects_meet_two_hundred_events(make_event: Any, make_obje
     # Under a second on an idle core; slack for a busy machine.
     assert time.perf_counter() - start < 5.0
     assert len(pairs) > 1000
+
+
+def test_what_was_seen_once_stands_behind_what_was_seen_again() -> None:
+    once, again, often, unknown = repeated_term(np.array([1, 2, 30, -1])).tolist()
+    assert once < 0.0 < again == often
+    assert unknown == 0.0
+    # Over all objects the ratio is that of two distributions: its mean over the unrelated ones is 1.
+    assert SEEN_ONCE[1] * math.exp(once) + (1.0 - SEEN_ONCE[1]) * math.exp(again) == pytest.approx(1.0)

@@ -83,5 +83,5 @@ def test_a_burst_prefers_what_no_later_visit_missed(
     objects = make_objects([30.1] * 3, [10.1] * 3, trigger + 1.0, last_limit_mjd_tai=limits)
     before, after, unknown = find_coincidences(event, region_of(event.localization), objects, DEFAULT_BACKGROUND)
     assert before.log_bayes_factor == unknown.log_bayes_factor > after.log_bayes_factor
-    assert [name.name for name in after.terms] == ["position", "delay", "class", "onset"]
+    assert [name.name for name in after.terms] == ["position", "delay", "class", "repeated", "onset"]
     assert before.p_chance == after.p_chance
