@@ -240,21 +240,6 @@ def withdraw(coincidences: Sequence[Coincidence], revision: int) -> tuple[Coinci
     )
 
 
-def supersede(
-    previous: Sequence[Coincidence], current: Sequence[Coincidence], revision: int
-) -> tuple[Coincidence, ...]:
-    """Return what a new revision of an event makes of its coincidences: the current ones, then the lapsed ones.
-
-    Parameters
-    ----------
-    previous : coincidences of earlier revisions of the same event.
-    current : all coincidences of this revision.
-    """
-    standing = {(pair.survey, pair.object_id) for pair in current}
-    lapsed = [pair for pair in previous if (pair.survey, pair.object_id) not in standing]
-    return (*current, *withdraw(lapsed, revision))
-
-
 def _among(
     event: Event,
     region: Region,

@@ -22,7 +22,6 @@ from coordinator.coincidence import (
     level_searched,
     match_batch,
     repeated_term,
-    supersede,
     withdraw,
 )
 from coordinator.windows import event_rate_hz, window_of
@@ -116,19 +115,13 @@ def test_events_that_are_none_withdraw_all_pairs(
     assert pair.state is CoincidenceState.WITHDRAWN
 
 
-def test_a_new_revision_withdraws_what_it_no_longer_holds(make_event: Any, make_objects: Any, trigger: float) -> None:
-    objects = make_objects([208.92, 213.0], [62.44, 60.9], trigger + 0.1)
-    first = find_coincidences(make_event(), region_of(FIN), objects, RATE)
-    smaller = Circle(208.92, 62.44, 0.1)
-    second = find_coincidences(make_event(revision=4), region_of(smaller), objects, RATE)
-    result = supersede(first, second, 4)
-    assert [(pair.object_id, pair.state, pair.revision) for pair in result] == [
-        ("ZTF00000", CoincidenceState.OPEN, 4),
-        ("ZTF00001", CoincidenceState.WITHDRAWN, 4),
-    ]
-    # Withdrawing again changes nothing: the revision that withdrew stays on record.
-    assert withdraw(result, 9)[1] == result[1]
-    assert supersede(result, second, 4) == result
+def test_a_withdrawn_pair_keeps_the_revision_that_withdrew_it(
+    make_event: Any, make_objects: Any, trigger: float
+) -> None:
+    pairs = find_coincidences(make_event(), region_of(FIN), make_objects(*BBIIXP, trigger + 0.1), RATE)
+    withdrawn = withdraw(pairs, 4)
+    assert [(pair.state, pair.revision) for pair in withdrawn] == [(CoincidenceState.WITHDRAWN, 4)]
+    assert withdraw(withdrawn, 9) == withdrawn
 
 
 def test_maps_have_no_separation(make_event: Any, make_objects: Any, trigger: float) -> None:
