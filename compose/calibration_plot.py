@@ -43,7 +43,7 @@ def pp_plot(title: str, curves: tuple[Curve, ...]) -> str:
 
     Parameters
     ----------
-    curves : at most as many solid ones as there are `COLOURS`; a dashed one has the colour of its solid one.
+    curves : at most as many solid ones as there are `COLOURS`; dashed ones have the colour of the first.
     """
     width, height = SIDE + 2 * MARGIN + LEGEND_WIDTH, SIDE + 2 * MARGIN
     parts = [
@@ -55,10 +55,8 @@ def pp_plot(title: str, curves: tuple[Curve, ...]) -> str:
         f'<text x="{MARGIN:g}" y="{MARGIN / 2:g}" font-size="14">{_text(title)}</text>',
         *_axes(),
     ]
-    solid = [curve.label for curve in curves if not curve.is_dashed]
     for row, curve in enumerate(curves):
-        number = solid.index(curve.label) if curve.label in solid else row
-        parts += _curve(curve, COLOURS[number % len(COLOURS)], row)
+        parts += _curve(curve, COLOURS[0 if curve.is_dashed else row % len(COLOURS)], row)
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -91,8 +91,9 @@ def plots(result: CalibrationResult) -> dict[str, str]:
     for survey, trials in result.trials.items():
         known = {(one.survey, one.latitude): one for one in result.uniformities}
         curves = [Curve(_label(known[survey, latitude]), p_chance) for latitude, p_chance in by_latitude(trials)]
+        stated = {(one.survey, one.latitude): one for one in result.unmeasured}
         without = [
-            Curve(_label(known[survey, latitude]), p_chance, is_dashed=True)
+            Curve(_label(stated[survey, latitude]), p_chance, is_dashed=True)
             for latitude, p_chance in by_latitude(result.unmeasured_trials[survey])
             if latitude == "all"
         ]
