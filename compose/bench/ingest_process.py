@@ -44,7 +44,7 @@ class IngestProcess:
             "HELIOGRAPH_GRAPH__URI": self._settings.graph.uri,
             "HELIOGRAPH_KAFKA__BOOTSTRAP_SERVERS": self._settings.kafka.bootstrap_servers,
         }
-        command = [sys.executable, "-c", "from compose.cli import main; main()", self._verb]
+        command = [sys.executable, "-m", "compose.bench.child", str(os.getpid()), self._verb]
         with self._log.open("ab") as sink:
             return subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
