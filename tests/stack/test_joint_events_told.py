@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import numpy as np
 import orjson
 import pytest
 import voeventparse
@@ -21,6 +22,7 @@ from graph.event_store import EventStore, notice_row
 from graph.model import AlertTense, AlertType, Circle, CoincidenceState, Messenger, Notice
 from graph.reader import GraphReader
 from graph.sender import KafkaSender
+from graph.sky import ang2pix
 from graph.times import datetime_to_mjd_tai
 from graph.topics import OBJECTS, VOEVENT
 
@@ -66,7 +68,7 @@ def put_object(installation: Installation, name: str, dec_deg: float) -> None:
             "object_id": name,
             "ra_deg": 30.0,
             "dec_deg": dec_deg,
-            "healpix29": 1,
+            "healpix29": int(ang2pix(np.array([30.0]), np.array([dec_deg]))[0]),
             "first_midpoint_mjd_tai": datetime_to_mjd_tai(TRIGGER.replace(hour=13)),
             "last_midpoint_mjd_tai": datetime_to_mjd_tai(TRIGGER.replace(hour=13)),
             "n_detections": 2,
