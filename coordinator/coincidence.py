@@ -258,8 +258,8 @@ def _among(
     """
     if event.trigger_time is None:
         return ()
-    window = window_of(event)
-    delta_t_s = (objects.first_midpoint_mjd_tai[rows] - datetime_to_mjd_tai(event.trigger_time)) * SECONDS_PER_DAY
+    window, trigger_mjd_tai = window_of(event), datetime_to_mjd_tai(event.trigger_time)
+    delta_t_s = (objects.first_midpoint_mjd_tai[rows] - trigger_mjd_tai) * SECONDS_PER_DAY
     timely = window.contains(delta_t_s)
     rows, delta_t_s = rows[timely], delta_t_s[timely]
     if len(rows) == 0:
@@ -269,7 +269,6 @@ def _among(
     rows, delta_t_s = rows[place.kept], delta_t_s[place.kept]
     if len(rows) == 0:
         return ()
-    trigger_mjd_tai = datetime_to_mjd_tai(event.trigger_time)
     of_some = (
         distance_terms(region, objects, rows),
         onset_terms(science_case_of(event), trigger_mjd_tai, objects, rows),

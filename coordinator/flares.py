@@ -65,8 +65,7 @@ def flare_span_mjd_tai(event: Event) -> tuple[float, float]:
     """
     if event.trigger_time is None:
         raise ValueError("an event without a trigger time has no window")
-    trigger = datetime_to_mjd_tai(event.trigger_time)
-    return trigger + FLARE_WINDOW.start_s / SECONDS_PER_DAY, trigger + FLARE_WINDOW.stop_s / SECONDS_PER_DAY
+    return FLARE_WINDOW.span_mjd_tai(datetime_to_mjd_tai(event.trigger_time))
 
 
 def find_flares(
@@ -98,8 +97,9 @@ def find_flares(
         return ()
     expected = FLARING_PER_DEG2 * place.searched_deg2
     rarity = _log_rarity(event, background.rates_of(flares.objects.survey[rows]))
-    terms = _terms(event, place, delta_t_s[rows], flares.flux_ratio[rows], rarity)
-    return pairs_of(event, region, flares.objects, rows, Measures(delta_t_s[rows], place.level, expected, terms))
+    delta_t_s = delta_t_s[rows]
+    terms = _terms(event, place, delta_t_s, flares.flux_ratio[rows], rarity=rarity, expected=expected)
+    return pairs_of(event, region, flares.objects, rows, Measures(delta_t_s, place.level, expected, terms))
 
 
 def _brightest(flares: Flares, rows: RowArray) -> RowArray:
@@ -126,7 +126,13 @@ def _log_rarity(event: Event, new_per_deg2_day: FloatArray) -> FloatArray:
 
 
 def _terms(
-    event: Event, place: Place, delta_t_s: FloatArray, flux_ratio: FloatArray, rarity: FloatArray
+    event: Event,
+    place: Place,
+    delta_t_s: FloatArray,
+    flux_ratio: FloatArray,
+    *,
+    rarity: FloatArray,
+    expected: FloatArray,
 ) -> list[tuple[Term, ...]]:
     """Return the addends of each pair's log Bayes factor; a neutrino's chance grows with the flux of the flare."""
     window = {"window_start_s": FLARE_WINDOW.start_s, "window_stop_s": FLARE_WINDOW.stop_s}
@@ -138,7 +144,7 @@ def _terms(
         delta_t_s.tolist(),
         flux_ratio.tolist(),
         rarity.tolist(),
-        (FLARING_PER_DEG2 * place.searched_deg2).tolist(),
+        expected.tolist(),
         strict=True,
     )
     return [
@@ -146,8 +152,8 @@ def _terms(
             Term("position", where, {"probability_density_sr": density, "localization_notice_id": notice_id}),
             Term("delay", 0.0, {"delta_t_s": delay, **window}),
             Term("flare", math.log(ratio / TYPICAL_FLUX_RATIO), {"flux_ratio": ratio}),
-            Term("rarity", rare, {**known, "expected": expected}),
+            Term("rarity", rare, {**known, "expected": chance}),
             *common,
         )
-        for where, density, delay, ratio, rare, expected in columns
+        for where, density, delay, ratio, rare, chance in columns
     ]

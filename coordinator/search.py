@@ -9,7 +9,7 @@ import numpy as np
 
 from coordinator.coincidence import level_searched
 from coordinator.windows import window_of
-from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
+from graph.times import datetime_to_mjd_tai
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,9 +58,7 @@ def objects_near(
     """
     if event.trigger_time is None:
         return
-    window, trigger = window_of(event), datetime_to_mjd_tai(event.trigger_time)
-    first = trigger + window.start_s / SECONDS_PER_DAY
-    last = trigger + window.stop_s / SECONDS_PER_DAY
+    first, last = window_of(event).span_mjd_tai(datetime_to_mjd_tai(event.trigger_time))
     level = level_searched(region, max_credible_level)
     area_deg2 = region.area_deg2(level)
     if area_deg2 > SMALL_SKY_DEG2:

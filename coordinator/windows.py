@@ -50,6 +50,10 @@ class TimeWindow:
         """Length of the window [s]."""
         return self.stop_s - self.start_s
 
+    def span_mjd_tai(self, trigger_mjd_tai: float) -> tuple[float, float]:
+        """Return begin and end of the window [d, TAI] of a trigger."""
+        return trigger_mjd_tai + self.start_s / SECONDS_PER_DAY, trigger_mjd_tai + self.stop_s / SECONDS_PER_DAY
+
     def contains(self, delta_t_s: FloatArray) -> NDArray[np.bool_]:
         """Return which delays (n,) [s] lie in the window, both ends included."""
         return np.asarray((delta_t_s >= self.start_s) & (delta_t_s <= self.stop_s), dtype=np.bool_)

@@ -11,7 +11,7 @@ from astropy.table import Table
 from astropy_healpix import HEALPix
 from numpy.typing import NDArray
 
-from graph.sky import unit_vectors
+from graph.sky import tangents, unit_vectors
 from ingest.simulate.schedule import offset_positions
 
 FloatArray = NDArray[np.float64]
@@ -54,10 +54,8 @@ class Banana:
     def density(self, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
         """Return the density at positions [deg, ICRS], not normalised."""
         point = unit_vectors(ra_deg, dec_deg)
-        pole = unit_vectors(np.array(self.pole_ra_deg), np.array(self.pole_dec_deg))
-        lon, lat = np.radians(self.pole_ra_deg), np.radians(self.pole_dec_deg)
-        north = np.array([-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)])
-        east = np.array([-np.sin(lon), np.cos(lon), 0.0])
+        centre = np.array(self.pole_ra_deg), np.array(self.pole_dec_deg)
+        pole, (east, north) = unit_vectors(*centre), tangents(*centre)
         distance = np.degrees(np.arccos(np.clip(point @ pole, -1.0, 1.0)))
         azimuth = np.degrees(np.arctan2(point @ east, point @ north))
         turn = np.mod(azimuth - self.azimuth_deg + 180.0, 360.0) - 180.0

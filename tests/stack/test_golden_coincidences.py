@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -219,6 +220,18 @@ def test_ztf20abbiixp_is_found_at_every_position_of_grb200524a(installation: Ins
     assert published[-1]["joint_far_hz"] == pair["joint_far_hz"]
 
 
+def first_notice(*, trigger_time: datetime, **fields: Any) -> Notice:
+    """Return the first notice of an event, made when it was triggered."""
+    return Notice(
+        notice_id="a" * 32,
+        alert_type=AlertType.INITIAL,
+        record_number=0,
+        trigger_time=trigger_time,
+        alert_time=trigger_time,
+        **fields,
+    )
+
+
 def order_of_arrival(path: Path) -> tuple[int, str]:
     """Return the place of a GBM notice in its chain: alert, flight, ground, final."""
     return next((place for place, part in enumerate(("Alert", "Flt", "Gnd", "Fin")) if part in path.name), 9), path.name
@@ -227,19 +240,15 @@ def order_of_arrival(path: Path) -> tuple[int, str]:
 def test_a_restart_publishes_nothing_again(installation: Installation) -> None:
     services.prepare(installation.settings).close()
     put_object(installation, "ZTF20abbiixp", 213.0431, 60.9053, datetime(2020, 5, 24, 6, 55, tzinfo=UTC), 17.35)
-    notice = Notice(
-        notice_id="a" * 32,
+    notice = first_notice(
         mission="Swift",
         instrument="BAT",
         messenger=Messenger.EM,
         notice_type="SWIFT_BAT_GRB_POS_ACK",
-        alert_type=AlertType.INITIAL,
         alert_tense=AlertTense.CURRENT,
         event_id="1",
         event_names=(),
-        record_number=0,
         trigger_time=GRB200524A,
-        alert_time=GRB200524A,
         localization=Circle(213.05, 60.9, 0.05),
     )
     put_notice(installation, notice)
@@ -263,21 +272,16 @@ def test_txs_0506_056_is_found_in_its_flare_though_it_is_an_old_object(installat
     put_object(installation, *TXS, first, 14.5, seen=datetime(2017, 9, 15, tzinfo=UTC), flare_flux_ratio=1.6)
     put_object(installation, *TXS, first, 14.0, seen=datetime(2018, 11, 15, tzinfo=UTC), flare_flux_ratio=2.5)
     put_object(installation, "a quiet neighbour", 77.5, 5.8, first, 15.0)
-    place = Circle(77.43, 5.72, 0.65, containment_probability=0.9, systematic_included=True)
-    notice = Notice(
-        notice_id="b" * 32,
+    notice = first_notice(
         mission="IceCube",
         instrument="IceCube",
         messenger=Messenger.NEUTRINO,
         notice_type="EHE",
-        alert_type=AlertType.INITIAL,
         alert_tense=AlertTense.ARCHIVAL,
         event_id="130033_50579430",
         event_names=("IceCube-170922A",),
-        record_number=0,
         trigger_time=ICECUBE_170922A,
-        alert_time=ICECUBE_170922A,
-        localization=place,
+        localization=Circle(77.43, 5.72, 0.65, containment_probability=0.9, systematic_included=True),
         p_astro=0.565,
     )
     put_notice(installation, notice)
