@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from graph.cell_index import CellIndex
 from graph.errors import SkyMapError
 from graph.model import Circle, Ellipse, Localization
 from graph.raster import RASTER_TOLERANCE, overlap_of_maps, rasterise
@@ -20,7 +21,6 @@ from graph.sky import (
     DEG2_PER_SR,
     PIXEL_SR,
     SKY_SR,
-    BoolArray,
     FloatArray,
     IntArray,
     SkyMap,
@@ -81,10 +81,10 @@ class SkyMapRegion:
 
     def __init__(self, skymap: SkyMap) -> None:
         self.skymap = skymap
-        self._start, self._stop, self._density_sr = _runs_of_equal_density(skymap)
-        density = self._density_sr
+        start, stop, density = _runs_of_equal_density(skymap)
+        self._cells = CellIndex(start, stop)
         order = np.argsort(-density, kind="stable")
-        area = (self._stop - self._start)[order] * PIXEL_SR
+        area = (stop - start)[order] * PIXEL_SR
         probability = np.cumsum(density[order] * area)
         self._cumulative_sr = np.cumsum(area)
         # The total is 1 to the map's tolerance; levels end at exactly 1.
@@ -93,25 +93,24 @@ class SkyMapRegion:
         last = np.searchsorted(-ordered, -ordered, side="right") - 1
         self._order = order
         self.peak_level = float(self._cumulative_level[last[0]])
-        self._cell_level = np.empty_like(density)
+        # One value more than cells: the last is that of places in no cell, whose number is -1.
+        self._density_sr = np.append(density, 0.0)
+        self._cell_level = np.ones(len(density) + 1)
         self._cell_level[order] = self._cumulative_level[last]
-        self._cell_searched_deg2 = np.empty_like(density)
+        self._cell_searched_deg2 = np.full(len(density) + 1, SKY_SR * DEG2_PER_SR)
         self._cell_searched_deg2[order] = self._cumulative_sr[last] * DEG2_PER_SR
 
     def credible_level(self, ra_deg: ArrayLike, dec_deg: ArrayLike) -> FloatArray:
         """Return (n,) credible level of the cell at each position."""
-        cell, inside = self._cell(ra_deg, dec_deg)
-        return np.where(inside, self._cell_level[cell], 1.0)
+        return self._cell_level[self._cell(ra_deg, dec_deg)]
 
     def probability_density_sr(self, ra_deg: ArrayLike, dec_deg: ArrayLike) -> FloatArray:
         """Return (n,) density [1/sr] of the cell at each position."""
-        cell, inside = self._cell(ra_deg, dec_deg)
-        return np.where(inside, self._density_sr[cell], 0.0)
+        return self._density_sr[self._cell(ra_deg, dec_deg)]
 
     def searched_area_deg2(self, ra_deg: ArrayLike, dec_deg: ArrayLike) -> FloatArray:
         """Return (n,) area [deg2] of all cells at least as dense as the one at each position."""
-        cell, inside = self._cell(ra_deg, dec_deg)
-        return np.where(inside, self._cell_searched_deg2[cell], SKY_SR * DEG2_PER_SR)
+        return self._cell_searched_deg2[self._cell(ra_deg, dec_deg)]
 
     def area_deg2(self, level: float) -> float:
         """Return the area [deg2] of the densest cells that hold ``level``, the last one counted in part."""
@@ -126,27 +125,18 @@ class SkyMapRegion:
     def cover(self, level: float, max_ranges: int = DEFAULT_MAX_RANGES) -> IntArray:
         """Return ranges that enclose the densest cells which hold ``level``."""
         last = min(int(np.searchsorted(self._cumulative_level, level)), len(self._order) - 1)
-        kept = self._density_sr >= self._density_sr[self._order[last]]
-        ranges = np.stack((self._start[kept], self._stop[kept]), axis=1)
+        kept = self._density_sr[:-1] >= self._density_sr[self._order[last]]
+        ranges = np.stack((self._cells.start[kept], self._cells.stop[kept]), axis=1)
         return limit_ranges(merge_ranges(ranges), max_ranges)
 
     def at_pixels(self, pixel: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return (n,) credible level, density [1/sr] and searched area [deg2] at order-29 pixels, in one look-up."""
-        cell, inside = self._cell_of(pixel)
-        level, density, searched = self._cell_level[cell], self._density_sr[cell], self._cell_searched_deg2[cell]
-        if not np.all(inside):
-            level, density = np.where(inside, level, 1.0), np.where(inside, density, 0.0)
-            searched = np.where(inside, searched, SKY_SR * DEG2_PER_SR)
-        return level, density, searched
+        cell = self._cells.find(pixel)
+        return self._cell_level[cell], self._density_sr[cell], self._cell_searched_deg2[cell]
 
-    def _cell(self, ra_deg: ArrayLike, dec_deg: ArrayLike) -> tuple[IntArray, BoolArray]:
-        """Return the run of cells at each position and whether there is one."""
-        return self._cell_of(ang2pix(ra_deg, dec_deg))
-
-    def _cell_of(self, pixel: IntArray) -> tuple[IntArray, BoolArray]:
-        cell = np.searchsorted(self._start, pixel, side="right") - 1
-        inside = (cell >= 0) & (pixel < self._stop[cell])
-        return cell, inside
+    def _cell(self, ra_deg: ArrayLike, dec_deg: ArrayLike) -> IntArray:
+        """Return the run of cells at each position, -1 where there is none."""
+        return self._cells.find(ang2pix(ra_deg, dec_deg))
 
 
 def _runs_of_equal_density(skymap: SkyMap) -> tuple[IntArray, IntArray, FloatArray]:

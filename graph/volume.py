@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr  # type: ignore[import-untyped, unused-ignore]
 
+from graph.cell_index import CellIndex
 from graph.errors import SkyMapError
 from graph.sky import BoolArray, FloatArray, IntArray, SkyMap
 
@@ -45,12 +46,6 @@ def _layers(skymap: SkyMap) -> tuple[FloatArray, FloatArray, FloatArray]:
     return mu, sigma, norm
 
 
-def cells_of(skymap: SkyMap, pixel: IntArray) -> IntArray:
-    """Return the cell (n,) that holds each order-29 pixel (n,); -1 where there is none."""
-    cell = np.searchsorted(skymap.start, pixel, side="right") - 1
-    return np.where((cell >= 0) & (pixel < skymap.stop[cell]), cell, -1)
-
-
 def line_of_sight_density_mpc3(
     skymap: SkyMap, pixel: IntArray, distance_mpc: FloatArray, distance_err_mpc: FloatArray
 ) -> FloatArray:
@@ -75,7 +70,7 @@ def line_of_sight_density_mpc3(
     ----------
     Singer et al. (2016), doi:10.3847/2041-8205/829/1/L15, equation 1.
     """
-    cell = cells_of(skymap, pixel)
+    cell = CellIndex(skymap.start, skymap.stop).find(pixel)
     mu, sigma, norm = (layer[cell] for layer in _layers(skymap))
     known = (cell >= 0) & np.isfinite(mu) & np.isfinite(norm) & (sigma > 0.0)
     width = np.hypot(np.where(known, sigma, 1.0), distance_err_mpc)
@@ -137,6 +132,7 @@ class VolumeRanking:
         if len(skymap) * N_SHELLS > MAX_VOXELS:
             raise SkyMapError(f"a map of {len(skymap)} cells is too fine to rank its volume")
         self._skymap = skymap
+        self._cells = CellIndex(skymap.start, skymap.stop)
         self.shell_mpc = FARTHEST_OVER_MEAN * mean_distance_mpc(skymap) / (N_SHELLS + 1)
         """Thickness of a shell [Mpc]; shell k has its middle at k + 1 of them."""
         radius = self.shell_mpc * np.arange(1, N_SHELLS + 1)
@@ -162,7 +158,7 @@ class VolumeRanking:
     def density_mpc3(self, pixel: IntArray, distance_mpc: FloatArray) -> FloatArray:
         """Return (n,) probability density [1/Mpc3] at each order-29 pixel and distance [Mpc]; 0 where there is none."""
         mu, sigma, _ = _layers(self._skymap)
-        cell = cells_of(self._skymap, pixel)
+        cell = self._cells.find(pixel)
         with np.errstate(invalid="ignore", divide="ignore"):
             deviation = (distance_mpc - mu[cell]) / sigma[cell]
             density = self._peak_mpc3[cell] * np.exp(-0.5 * deviation**2)
@@ -170,7 +166,7 @@ class VolumeRanking:
 
     def _voxel(self, pixel: IntArray, distance_mpc: FloatArray) -> tuple[IntArray, IntArray, BoolArray]:
         """Return cell and shell of each place and whether there is such a voxel."""
-        cell = cells_of(self._skymap, pixel)
+        cell = self._cells.find(pixel)
         nearest = np.nan_to_num(np.rint(distance_mpc / self.shell_mpc), nan=0.0, posinf=0.0, neginf=0.0)
         shell = nearest.astype(np.int64) - 1
         inside = (cell >= 0) & (shell >= 0) & (shell < N_SHELLS)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graph.cell_index import CellIndex
 from graph.errors import SkyMapError
 from graph.sky import SKY_SR, SkyMap, ang2pix, cell_centres
 from graph.volume import (
     N_SHELLS,
     VolumeRanking,
-    cells_of,
     has_distances,
     line_of_sight_density_mpc3,
     mean_distance_mpc,
@@ -116,7 +116,7 @@ def test_places_without_a_voxel_have_level_1_and_no_density() -> None:
     ranking = VolumeRanking(skymap)
     outside = np.array([half.start[40], -1, half.start[3], half.start[3], half.start[3]])
     distance = np.array([100.0, 100.0, -5.0, np.nan, 1e9])
-    assert cells_of(skymap, outside).tolist() == [-1, -1, 3, 3, 3]
+    assert CellIndex(skymap.start, skymap.stop).find(outside).tolist() == [-1, -1, 3, 3, 3]
     assert ranking.credible_level(outside, distance).tolist() == [1.0] * 5
     assert ranking.density_mpc3(outside, distance)[:2].tolist() == [0.0, 0.0]
     assert np.isnan(line_of_sight_density_mpc3(skymap, outside[:2], distance[:2], np.ones(2))).all()
