@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -36,8 +36,9 @@ from graph.objects import ObjectColumns, joined_objects
 from graph.regions import region_of
 from graph.sky_counts import SkyCounts
 from graph.times import mjd_tai_to_utc
-from ingest.alerts.columns import AlertColumns
+from ingest.alerts.columns import AlertColumns, magnitude
 from ingest.alerts.decode import AlertDecoder
+from ingest.brackets import brackets_of
 from ingest.catalogues.opened import open_catalogues
 from ingest.classifiers.contract import Classifications, batch_of
 from ingest.classifiers.registry import load_modules
@@ -45,7 +46,6 @@ from ingest.classifiers.run import Runner
 from ingest.crossmatch import match_alerts
 from ingest.notices.registry import parse_notice
 from ingest.replay import iter_alert_messages, iter_notice_messages
-from ingest.rows import last_limit_before, magnitude
 from ingest.screening import screen
 
 FloatArray = NDArray[np.float64]
@@ -213,7 +213,7 @@ def input_from_files(alerts: Path, notices: Path, settings: Settings) -> Calibra
     alert_nights = np.unique(np.concatenate([nights for _, nights, _ in parts]))
     first, last = int(alert_nights.min()), int(alert_nights.max())
     span = night_bounds_mjd_tai(first)[0], night_bounds_mjd_tai(last)[1]
-    objects = _first_of_each(_concatenated([found for found, _, _ in parts]))
+    objects = _first_of_each(joined_objects([found for found, _, _ in parts]))
     inside = (objects.first_midpoint_mjd_tai >= span[0]) & (objects.first_midpoint_mjd_tai < span[1])
     objects = objects.take(inside)
     tallies = {}
@@ -275,23 +275,21 @@ def _seen(columns: AlertColumns) -> IntArray:
 
 def _objects(kept: AlertColumns, classified: Classifications) -> ObjectColumns:
     """Return the objects of alerts as the graph would have them after each."""
+    bracket = brackets_of(kept.light_curves, kept.forced, kept.first_midpoint_mjd_tai)
     return ObjectColumns(
         survey=np.full(len(kept), kept.survey.value, dtype=object),
         object_id=kept.object_id,
         ra_deg=kept.ra_deg,
         dec_deg=kept.dec_deg,
         first_midpoint_mjd_tai=kept.first_midpoint_mjd_tai,
-        last_limit_mjd_tai=last_limit_before(kept.light_curves, kept.first_midpoint_mjd_tai),
+        last_limit_mjd_tai=bracket.last_limit_mjd_tai,
         latest_mag=magnitude(kept.psf_flux_njy),
         top_class=classified.top_class,
         class_probability=classified.top_probability.astype(np.float64),
         n_detections=kept.n_detections,
+        last_limit_mag=bracket.last_limit_mag,
+        first_mag=bracket.first_mag,
     )
-
-
-def _concatenated(parts: Sequence[ObjectColumns]) -> ObjectColumns:
-    names = [column.name for column in fields(ObjectColumns)]
-    return ObjectColumns(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def _first_of_each(objects: ObjectColumns) -> ObjectColumns:

@@ -39,6 +39,12 @@ MAX_BATCH_BYTES = 64 << 20
 ROWS_BETWEEN_MERGES = 200_000
 """Detections gathered before only the newest state of each object is kept: some 50 MB of columns."""
 
+STATE = ("top_class", "class_probability", "n_detections", "host_distance_mpc", "host_distance_err_mpc")
+"""Columns of an object that are those of its newest detection."""
+
+LIMIT = ("last_limit_mjd_tai", "last_limit_mag")
+"""Columns of the newest visit before the first detection that saw nothing."""
+
 Columns = dict[str, NDArray[np.generic]]
 Progress = Callable[[int], None]
 
@@ -72,9 +78,7 @@ class ObjectFold:
     def add(self, rows: AlertRows) -> None:
         """Take the detections of one batch, (n,) each."""
         names = ("object_id", "detection_id", "ra_deg", "dec_deg", "midpoint_mjd_tai", "first_midpoint_mjd_tai")
-        more = ("last_limit_mjd_tai", "mag_ab", "top_class", "class_probability", "n_detections")
-        hosts = ("host_distance_mpc", "host_distance_err_mpc")
-        part: Columns = {name: getattr(rows, name) for name in (*names, *more, *hosts)}
+        part: Columns = {name: getattr(rows, name) for name in (*names, "mag_ab", *STATE, *LIMIT, "first_mag")}
         part["survey"] = np.full(len(rows), rows.survey.value, dtype=object)
         self._parts.append(part)
         for row in np.flatnonzero(np.isfinite(rows.flare_flux_ratio)).tolist():
@@ -96,9 +100,8 @@ class ObjectFold:
             empty, text = np.empty(0), np.empty(0, dtype=object)
             return ObjectColumns(text, text, empty, empty, empty, empty, empty, text, empty, np.empty(0, np.int64))
         state = self._parts[0]
-        taken = ("survey", "object_id", "ra_deg", "dec_deg", "first_midpoint_mjd_tai", "last_limit_mjd_tai")
-        more = ("top_class", "class_probability", "n_detections", "host_distance_mpc", "host_distance_err_mpc")
-        return ObjectColumns(latest_mag=state["mag_ab"], **{name: state[name] for name in (*taken, *more)})  # type: ignore[arg-type, unused-ignore]
+        taken = ("survey", "object_id", "ra_deg", "dec_deg", "first_midpoint_mjd_tai", "first_mag", *LIMIT, *STATE)
+        return ObjectColumns(latest_mag=state["mag_ab"], **{name: state[name] for name in taken})  # type: ignore[arg-type, unused-ignore]
 
     def flares(self) -> Flares:
         """Return the detections of known blazars in a flare, with the newest state of their objects."""
@@ -118,13 +121,14 @@ class ObjectFold:
         _, group = np.unique(key, return_inverse=True)
         by_age = np.lexsort((every["detection_id"], every["midpoint_mjd_tai"], group))
         newest = by_age[np.flatnonzero(np.append(np.diff(group[by_age]) != 0, True))]
-        limit = every["last_limit_mjd_tai"].astype(np.float64)
-        newer_first = -np.where(np.isnan(limit), -np.inf, limit)
-        by_first = np.lexsort((newer_first, every["first_midpoint_mjd_tai"], group))
-        earliest = by_first[np.flatnonzero(np.append(True, np.diff(group[by_first]) != 0))]
         state = {name: column[newest] for name, column in every.items()}
-        for name in ("first_midpoint_mjd_tai", "last_limit_mjd_tai"):
-            state[name] = every[name][earliest]
+        # As the graph does: of the packets with the earliest first detection the newest, then deepest limit stands,
+        # and the brightest magnitude; NaN is larger than all and so comes last.
+        limit, depth = (-every[name].astype(np.float64) for name in LIMIT)
+        for names, order in ((LIMIT, (depth, limit)), (("first_midpoint_mjd_tai", "first_mag"), (every["first_mag"],))):
+            by_first = np.lexsort((*order, every["first_midpoint_mjd_tai"], group))
+            earliest = by_first[np.flatnonzero(np.append(True, np.diff(group[by_first]) != 0))]
+            state |= {name: every[name][earliest] for name in names}
         self._parts = [state] if len(key) else []
         self._pending = 0
 

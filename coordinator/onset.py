@@ -2,8 +2,8 @@
 
 The last visit that saw nothing and the first detection bracket the onset. Where the former is before the trigger, both
 a counterpart and a stranger may have begun in between, and nothing is said. Where it is after it, a counterpart was
-brighter then than when it was found; it was missed only if that visit was so much shallower. A stranger, which rises
-slowly or comes and goes, is missed by a visit of like depth as often as not.
+brighter then than when it was found; it was missed only if that visit was so much shallower, which its limit tells. A
+stranger may not have begun by then, or was about as bright as when it was found.
 """
 
 from __future__ import annotations
@@ -40,7 +40,15 @@ KILONOVA_FADE_MAG_D: Final = 0.3
 """How fast a kilonova fades at least [mag/d]; Andreoni et al. 2021, doi:10.3847/1538-4357/ac0bc7."""
 
 DEPTH_SCATTER_MAG: Final = 0.7
-"""Standard deviation of the difference in depth of two visits [mag]: 0.5 mag of one, for moon, clouds and band."""
+"""Standard deviation of the difference in depth of two visits [mag] where the limit is not known: 0.5 mag of one, for
+moon, clouds and band. The depth is then taken for the magnitude of the first detection."""
+
+LIMIT_SCATTER_MAG: Final = 0.5
+"""The same where it is [mag]: colours of transients between two bands, and the spread of the decay."""
+
+NOT_BEGUN: Final = 0.5
+"""P(not there at all at that visit) of a stranger, and of a counterpart while it may still rise [1]: stated, since
+nobody has measured how long new objects of all kinds last."""
 
 SMALLEST_CHANCE: Final = 0.01
 """Floor of the chance that a counterpart was missed [1]: some rise late or brighten again, and some visits are bad."""
@@ -51,23 +59,43 @@ def onset_terms(case: ScienceCase, trigger_mjd_tai: float, objects: ObjectColumn
 
     Notes
     -----
-    ``ln(P / 0.5)`` with ``P = Phi(-faded / DEPTH_SCATTER_MAG)``: by how much a counterpart faded between that visit
-    and its first detection. Neutrinos and triggers of unknown kind have no counterpart that is known to fade.
+    ``ln(P / S)`` of a limit that is ``deeper`` than the first detection by some magnitudes. A counterpart that faded
+    since is missed with ``P = Phi(-(deeper + faded) / scatter)``, a stranger with
+    ``S = b + (1 - b) Phi(-deeper / scatter)``, b being `NOT_BEGUN`; while a counterpart may still rise it has such a
+    share as well. Neutrinos and triggers of unknown kind have no counterpart that is known to fade.
     """
     limit = objects.last_limit_mjd_tai[rows] - trigger_mjd_tai
     missed = np.flatnonzero(limit > 0.0)
     if len(missed) == 0 or case not in {ScienceCase.GRB, ScienceCase.GW}:
         return {}
     limit_d, found_d = limit[missed], objects.first_midpoint_mjd_tai[rows[missed]] - trigger_mjd_tai
+    limit_mag, first_mag = objects.last_limit_mag[rows[missed]], objects.first_mag[rows[missed]]
     faded_mag = _afterglow(limit_d, found_d) if case is ScienceCase.GRB else _kilonova(limit_d, found_d)
-    value = np.log(np.maximum(ndtr(-faded_mag / DEPTH_SCATTER_MAG), SMALLEST_CHANCE)) + math.log(2.0)
-    columns = zip(
-        missed.tolist(), value.tolist(), (limit_d * SECONDS_PER_DAY).tolist(), faded_mag.tolist(), strict=True
-    )
-    return {
-        place: Term("onset", said, {"last_limit_delta_t_s": delay_s, "faded_mag": faded})
-        for place, said, delay_s, faded in columns
+    rise_d = AFTERGLOW_RISE_D if case is ScienceCase.GRB else KILONOVA_RISE_D
+    is_known = np.isfinite(limit_mag - first_mag)
+    deeper_mag = np.where(is_known, limit_mag - first_mag, 0.0)
+    scatter_mag = np.where(is_known, LIMIT_SCATTER_MAG, DEPTH_SCATTER_MAG)
+    counterpart = _missed(np.where(limit_d < rise_d, NOT_BEGUN, 0.0), (deeper_mag + faded_mag) / scatter_mag)
+    stranger = _missed(NOT_BEGUN, deeper_mag / scatter_mag)
+    value = np.log(np.maximum(counterpart, SMALLEST_CHANCE) / stranger)
+    inputs = {
+        "last_limit_delta_t_s": limit_d * SECONDS_PER_DAY,
+        "last_limit_mag": limit_mag,
+        "first_mag": first_mag,
+        "faded_mag": faded_mag,
     }
+    told = zip(*(column.tolist() for column in inputs.values()), strict=True)
+    return {
+        place: Term(
+            "onset", said, {name: n if math.isfinite(n) else None for name, n in zip(inputs, numbers, strict=True)}
+        )
+        for place, said, numbers in zip(missed.tolist(), value.tolist(), told, strict=True)
+    }
+
+
+def _missed(not_begun: FloatArray | float, deeper_sigma: FloatArray) -> FloatArray:
+    """Return the probability that a visit missed what began with some probability and was brighter than its limit."""
+    return np.asarray(not_begun + (1.0 - not_begun) * ndtr(-deeper_sigma), dtype=np.float64)
 
 
 def _afterglow(limit_d: FloatArray, found_d: FloatArray) -> FloatArray:

@@ -36,7 +36,14 @@ class AlertRows:
     healpix29: IntArray
     midpoint_mjd_tai: FloatArray
     first_midpoint_mjd_tai: FloatArray
+    first_mag: FloatArray
+    """(n,) AB magnitude of the first detection of the object; NaN where the packet no longer has it."""
+    first_band: TextArray
     last_limit_mjd_tai: FloatArray
+    """(n,) newest visit before it that saw nothing [d, TAI]."""
+    last_limit_mag: FloatArray
+    """(n,) 5 sigma limiting AB magnitude of that visit."""
+    last_limit_band: TextArray
     n_detections: IntArray
     band: TextArray
     psf_flux_njy: FloatArray

@@ -24,6 +24,8 @@ OBJECT_FIELDS: Final = (
     "n_detections",
     "host_distance_mpc",
     "host_distance_err_mpc",
+    "last_limit_mag",
+    "first_mag",
 )
 """Properties of an object in the order of the lists of ``read_objects_in_window``; columns of `ObjectColumns`."""
 
@@ -57,6 +59,8 @@ def listed_objects(rows: Sequence[Sequence[Any]]) -> ObjectColumns:
         n_detections=np.array([-1 if n is None else n for n in columns["n_detections"]], dtype=np.int64),
         host_distance_mpc=numbers("host_distance_mpc"),
         host_distance_err_mpc=numbers("host_distance_err_mpc"),
+        last_limit_mag=numbers("last_limit_mag"),
+        first_mag=numbers("first_mag"),
     )
 
 

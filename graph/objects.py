@@ -48,10 +48,14 @@ class ObjectColumns:
     """(n,) luminosity distance of the likely host galaxy [Mpc]; NaN when unknown; all NaN when left out."""
     host_distance_err_mpc: FloatArray = field(default_factory=lambda: np.empty(0))
     """(n,) its standard error [Mpc]; NaN when unknown; all NaN when left out."""
+    last_limit_mag: FloatArray = field(default_factory=lambda: np.empty(0))
+    """(n,) 5 sigma limiting AB magnitude of the visit that saw nothing; NaN when unknown; all NaN when left out."""
+    first_mag: FloatArray = field(default_factory=lambda: np.empty(0))
+    """(n,) AB magnitude of the first detection; NaN when unknown; all NaN when left out."""
 
     def __post_init__(self) -> None:
-        """Fill distances that were left out; refuse columns of different lengths."""
-        for name in ("host_distance_mpc", "host_distance_err_mpc"):
+        """Fill what was left out; refuse columns of different lengths."""
+        for name in ("host_distance_mpc", "host_distance_err_mpc", "last_limit_mag", "first_mag"):
             if len(getattr(self, name)) == 0:
                 object.__setattr__(self, name, np.full(np.shape(self.ra_deg), np.nan))
         if len({getattr(self, column.name).shape for column in fields(self)}) != 1 or self.ra_deg.ndim != 1:

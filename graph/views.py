@@ -37,7 +37,11 @@ class ObjectView:
     healpix29: int
     first_midpoint_mjd_tai: float
     last_midpoint_mjd_tai: float
+    first_mag: float | None
+    first_band: str | None
     last_limit_mjd_tai: float | None
+    last_limit_mag: float | None
+    last_limit_band: str | None
     latest_mag: float | None
     latest_band: str | None
     top_class: str | None

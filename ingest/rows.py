@@ -12,14 +12,8 @@ import orjson
 from graph.alert_store import AlertRows, ClassificationRows, MatchRows
 from graph.sky import ang2pix
 from graph.taxonomy import LEAVES, ORDINARY, OTHER, kinds_of
-from ingest.alerts.columns import (
-    AB_ZERO_POINT_NJY_MAG,
-    BANDS,
-    FloatArray,
-    IntArray,
-    LightCurves,
-    TextArray,
-)
+from ingest.alerts.columns import FloatArray, IntArray, TextArray, band_letters, magnitude
+from ingest.brackets import brackets_of
 from ingest.classifiers.contract import Batch, Classifications, Kept, nobody
 from ingest.classifiers.summary import settle
 from ingest.crossmatch import CrossMatches
@@ -44,24 +38,6 @@ NO_EXTRAS: Final[dict[str, float]] = {}
 
 SAYS_NOTHING: Final = ("", OTHER, ORDINARY)
 """Answers that are not kept: no class leads, or none of those that the classifier knows."""
-
-BAND_NAMES = np.array([*BANDS, ""], dtype=object)
-"""Band letter by code; the last one answers code -1."""
-
-
-def magnitude(flux_njy: FloatArray) -> FloatArray:
-    """Return AB magnitudes of fluxes [nJy]; NaN where the flux is not positive."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(flux_njy > 0, AB_ZERO_POINT_NJY_MAG - 2.5 * np.log10(flux_njy), np.nan)
-
-
-def last_limit_before(curves: LightCurves, first_midpoint_mjd_tai: FloatArray) -> FloatArray:
-    """Return the time (n,) of the newest upper limit before each first detection [d, TAI]; NaN where there is none."""
-    owner = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
-    is_limit = np.isfinite(curves.upper_limit_njy) & (curves.midpoint_mjd_tai < first_midpoint_mjd_tai[owner])
-    newest = np.full(len(curves), -np.inf)
-    np.maximum.at(newest, owner[is_limit], curves.midpoint_mjd_tai[is_limit])
-    return np.where(np.isfinite(newest), newest, np.nan)
 
 
 def host_distances(hosts: Hosts, n: int) -> tuple[FloatArray, FloatArray]:
@@ -89,6 +65,7 @@ def alert_rows(batch: Batch, classified: Classifications, hosts: Hosts, source: 
     columns = batch.columns
     distance, distance_err = host_distances(hosts, len(columns))
     top_class, class_probability = stands_for(classified)
+    bracket = brackets_of(columns.light_curves, columns.forced, columns.first_midpoint_mjd_tai)
     return AlertRows(
         survey=columns.survey,
         object_id=columns.object_id,
@@ -99,9 +76,13 @@ def alert_rows(batch: Batch, classified: Classifications, hosts: Hosts, source: 
         healpix29=ang2pix(columns.ra_deg, columns.dec_deg),
         midpoint_mjd_tai=columns.midpoint_mjd_tai,
         first_midpoint_mjd_tai=columns.first_midpoint_mjd_tai,
-        last_limit_mjd_tai=last_limit_before(columns.light_curves, columns.first_midpoint_mjd_tai),
+        first_mag=bracket.first_mag,
+        first_band=bracket.first_band,
+        last_limit_mjd_tai=bracket.last_limit_mjd_tai,
+        last_limit_mag=bracket.last_limit_mag,
+        last_limit_band=bracket.last_limit_band,
         n_detections=columns.n_detections,
-        band=BAND_NAMES[columns.band],
+        band=band_letters(columns.band),
         psf_flux_njy=columns.psf_flux_njy,
         psf_flux_err_njy=columns.psf_flux_err_njy,
         mag_ab=magnitude(columns.psf_flux_njy),

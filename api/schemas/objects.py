@@ -24,10 +24,16 @@ class ObjectResponse(ResponseModel):
     first_midpoint_mjd_tai: float = Field(description="First detection, MJD [d, TAI].", examples=[58993.3])
     last_midpoint_time: UtcOfMjd = Field(validation_alias="last_midpoint_mjd_tai", description="Last detection, UTC.")
     last_midpoint_mjd_tai: float = Field(description="Last detection, MJD [d, TAI].", examples=[58994.3])
+    first_mag: float | None = Field(
+        description="AB magnitude of the first detection; null where packets no longer had it.", examples=[19.6]
+    )
+    first_band: str | None = Field(description="Band of the first detection.", examples=["r"])
     last_limit_time: UtcOfMjdOrNone = Field(
         validation_alias="last_limit_mjd_tai", description="Last visit without a detection before the first one, UTC."
     )
     last_limit_mjd_tai: float | None = Field(description="The same, MJD [d, TAI].", examples=[58990.3])
+    last_limit_mag: float | None = Field(description="Its 5 sigma limiting AB magnitude.", examples=[20.4])
+    last_limit_band: str | None = Field(description="Its band.", examples=["g"])
     latest_mag: float | None = Field(description="AB magnitude of the newest positive detection.", examples=[19.3])
     latest_band: str | None = Field(description="Band of that detection.", examples=["g"])
     top_class: str | None = Field(description="Most probable class.", examples=["SN Ia"])

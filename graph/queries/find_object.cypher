@@ -5,5 +5,6 @@
 MATCH (o:Object {object_key: $object_key})
 RETURN o {
   .object_key, .survey, .object_id, .ra_deg, .dec_deg, .healpix29, .first_midpoint_mjd_tai, .last_midpoint_mjd_tai,
-  .last_limit_mjd_tai, .latest_mag, .latest_band, .top_class, .class_probability
+  .first_mag, .first_band, .last_limit_mjd_tai, .last_limit_mag, .last_limit_band, .latest_mag, .latest_band,
+  .top_class, .class_probability
 } AS object

@@ -11,18 +11,28 @@ MERGE (o:Object {object_key: $object_key[i]})
     o.object_id = $object_id[i],
     o.first_midpoint_mjd_tai = $first_midpoint_mjd_tai[i],
     o.last_midpoint_mjd_tai = -1.0,
-    o.latest_detection_id = -1,
-    o.last_limit_mjd_tai = $last_limit_mjd_tai[i]
-SET
-  o.last_limit_mjd_tai = CASE
-    WHEN $first_midpoint_mjd_tai[i] < o.first_midpoint_mjd_tai THEN $last_limit_mjd_tai[i]
-    WHEN $first_midpoint_mjd_tai[i] = o.first_midpoint_mjd_tai AND (
+    o.latest_detection_id = -1
+SET o += CASE
+  WHEN $first_midpoint_mjd_tai[i] < o.first_midpoint_mjd_tai OR (
+    $first_midpoint_mjd_tai[i] = o.first_midpoint_mjd_tai AND (
       o.last_limit_mjd_tai IS NULL OR $last_limit_mjd_tai[i] > o.last_limit_mjd_tai
-    ) THEN $last_limit_mjd_tai[i]
-    ELSE o.last_limit_mjd_tai END,
-  o.first_midpoint_mjd_tai = CASE
-    WHEN $first_midpoint_mjd_tai[i] < o.first_midpoint_mjd_tai THEN $first_midpoint_mjd_tai[i]
-    ELSE o.first_midpoint_mjd_tai END
+      OR ($last_limit_mjd_tai[i] = o.last_limit_mjd_tai AND $last_limit_mag[i] > o.last_limit_mag)
+    )
+  ) THEN {
+    last_limit_mjd_tai: $last_limit_mjd_tai[i],
+    last_limit_mag: $last_limit_mag[i],
+    last_limit_band: $last_limit_band[i]
+  }
+  ELSE {} END
+SET o += CASE
+  WHEN $first_midpoint_mjd_tai[i] < o.first_midpoint_mjd_tai OR (
+    $first_midpoint_mjd_tai[i] = o.first_midpoint_mjd_tai AND (o.first_mag IS NULL OR $first_mag[i] < o.first_mag)
+  ) THEN {
+    first_midpoint_mjd_tai: $first_midpoint_mjd_tai[i],
+    first_mag: $first_mag[i],
+    first_band: $first_band[i]
+  }
+  ELSE {} END
 FOREACH (_ IN CASE
   WHEN $midpoint_mjd_tai[i] > o.last_midpoint_mjd_tai THEN [1]
   WHEN $midpoint_mjd_tai[i] = o.last_midpoint_mjd_tai AND $detection_id[i] >= o.latest_detection_id THEN [1]

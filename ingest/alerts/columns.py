@@ -27,6 +27,21 @@ AB_ZERO_POINT_NJY_MAG = 31.4
 """AB magnitude of 1 nJy [mag]: -2.5 log10(1e-9 Jy / 3631 Jy) = 31.4000; Oke & Gunn 1983, doi:10.1086/160817."""
 
 
+_LETTERS = np.array([*BANDS, ""], dtype=object)
+"""Band letter by code; the last one answers code -1."""
+
+
+def band_letters(band: ByteArray) -> TextArray:
+    """Return the letters of band codes, empty for -1."""
+    return _LETTERS[band]
+
+
+def magnitude(flux_njy: FloatArray) -> FloatArray:
+    """Return AB magnitudes of fluxes [nJy]; NaN where the flux is not positive."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(flux_njy > 0, AB_ZERO_POINT_NJY_MAG - 2.5 * np.log10(flux_njy), np.nan)
+
+
 def ragged_offsets(owner: IntArray, n: int) -> IntArray:
     """Return the offsets (n + 1,) of points (p,) that stand in the order of their owners."""
     return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n))]).astype(np.int64)

@@ -127,7 +127,23 @@ def pair(object_key: str, event_key: str, delta_t_s: float, level: float) -> Coi
 
 def seen(name: str) -> ObjectView:
     return ObjectView(
-        f"ztf:{name}", Survey.ZTF, name, 213.04, 60.9, 3 * 10**18, 61234.1, 61236.4, None, 19.31, "g", "AGN", 0.9
+        f"ztf:{name}",
+        Survey.ZTF,
+        name,
+        213.04,
+        60.9,
+        3 * 10**18,
+        61234.1,
+        61236.4,
+        19.6,
+        "r",
+        None,
+        None,
+        None,
+        19.31,
+        "g",
+        "AGN",
+        0.9,
     )
 
 

@@ -24,7 +24,8 @@ def put(installation: Installation, survey: Survey, name: str, number: int, plac
     one = np.array([1.0])
     rows = AlertRows(
         survey, np.array([name], object), np.array([number]), np.array(["test/0/0"], object), ra, dec, ang2pix(ra, dec),
-        mjd * one, 60_000.0 * one, 59_999.0 * one, np.array([number]), np.array(["r"], object), 1000.0 * one,
+        mjd * one, 60_000.0 * one, 23.9 * one, np.array(["r"], object), 59_999.0 * one, 24.5 * one,
+        np.array(["r"], object), np.array([number]), np.array(["r"], object), 1000.0 * one,
         10.0 * one, 23.9 * one, 0.9 * one, np.array([""], object),
         *(np.nan * one for _ in range(4)),
     )  # fmt: skip

@@ -38,7 +38,8 @@ TERMS = (Term("position", 3.0, {"credible_level": 0.31}), Term("delay", 2.4, {"d
 
 OBJECT = ObjectView(
     "ztf:ZTF20abbiixp", Survey.ZTF, "ZTF20abbiixp", 213.0427, 60.9052, 3_000_000_000_000_000_001,
-    58993.2410, 58994.3, None, 19.3, "g", HOSTILE, 0.91,
+    58993.2410, 58994.3, 19.6, "r", 58992.5, 20.4, "g",
+    19.3, "g", HOSTILE, 0.91,
 )  # fmt: skip
 LOCALIZATION = LocalizationView("n1", "circle", 212.86, 61.44, 1.4, 0.68, 45.2)
 EVENT = EventView(

@@ -28,7 +28,9 @@ def test_object_has_both_kinds_of_time_and_its_pixel_as_text(client: TestClient)
     # 0.2410 d is 05:47:02.4 in TAI, which was 37 s ahead of UTC.
     assert found["object"]["first_midpoint_time"].startswith("2020-05-24T05:46:25.4")
     assert found["object"]["first_midpoint_time"].endswith("Z")
-    assert found["object"]["last_limit_time"] is None
+    assert found["object"]["last_limit_time"].startswith("2020-05-23T11:59:23")
+    assert (found["object"]["last_limit_mag"], found["object"]["last_limit_band"]) == (20.4, "g")
+    assert (found["object"]["first_mag"], found["object"]["first_band"]) == (19.6, "r")
     assert found["classifications"][0]["class_name"] == "SN Ia"
     assert found["matches"][0]["separation_arcsec"] == 0.4
 

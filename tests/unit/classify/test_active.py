@@ -142,7 +142,7 @@ def entry(catalog: str, kind: str | None, probability: float | None = 0.99) -> M
 
 
 def a_graph(matches: dict[str, list[MatchView]]) -> FakeReader:
-    nowhere = (10.0, -5.0, 0, 60000.0, 60001.0, None, 19.0, "g", "SN", 0.9)
+    nowhere = (10.0, -5.0, 0, 60000.0, 60001.0, 19.5, "r", None, None, None, 19.0, "g", "SN", 0.9)
     objects = [ObjectView(f"ztf:{name}", Survey.ZTF, name, *nowhere) for name in [*matches, "unasked"]]
     return FakeReader(FakeGraph(objects=objects, matches={f"ztf:{name}": found for name, found in matches.items()}))
 

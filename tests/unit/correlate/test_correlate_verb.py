@@ -23,12 +23,13 @@ FIELDS = [
     "log_bayes_factor", "state", "rank", "revision", "event_key",
 ]  # fmt: skip
 
-Detection = tuple[str, int, float, float, float | None]
+Detection = tuple[str, int, float, float, float | None, float | None]
+"""Object, number, time, first detection, last limit, magnitude of the first detection."""
 
 
 def rows_of(detections: list[Detection]) -> AlertRows:
     n = len(detections)
-    names, ids, midpoint, first, limit = ([d[i] for d in detections] for i in range(5))
+    names, ids, midpoint, first, limit, first_mag = ([d[i] for d in detections] for i in range(6))
     number = np.array(ids, dtype=float)
     return AlertRows(
         Survey.ZTF,
@@ -40,7 +41,12 @@ def rows_of(detections: list[Detection]) -> AlertRows:
         np.zeros(n, dtype=np.int64),
         np.array(midpoint, dtype=float),
         np.array(first, dtype=float),
+        np.array([np.nan if each is None else each for each in first_mag], dtype=float),
+        np.full(n, "g", dtype=object),
         np.array([np.nan if each is None else each for each in limit], dtype=float),
+        # Depth follows the packet, so that of two limits of one time the deeper one is another packet's.
+        np.array([np.nan if each is None else 20.0 + name for each, name in zip(limit, ids, strict=True)], dtype=float),
+        np.full(n, "g", dtype=object),
         np.arange(n),
         np.full(n, "r", dtype=object),
         *(np.full(n, 1.0) for _ in range(2)),
@@ -61,6 +67,7 @@ def rows_of(detections: list[Detection]) -> AlertRows:
             st.integers(0, 6).map(float),
             st.integers(-3, 0).map(float),
             st.one_of(st.none(), st.integers(-9, -4).map(float)),
+            st.one_of(st.none(), st.integers(17, 19).map(float)),
         ),
         min_size=1,
         max_size=25,
@@ -71,17 +78,19 @@ def rows_of(detections: list[Detection]) -> AlertRows:
 def test_the_newest_state_does_not_depend_on_the_order(detections: list[Detection], shuffler: random.Random) -> None:
     # The graph's rule, one detection after the other.
     newest: dict[str, Detection] = {}
-    earliest: dict[str, tuple[float, float | None]] = {}
-    for name, number, midpoint, first, limit in detections:
+    for detection in detections:
+        name, number, midpoint, *_ = detection
         if name not in newest or (midpoint, number) >= (newest[name][2], newest[name][1]):
-            newest[name] = (name, number, midpoint, first, limit)
-        old = earliest.get(name)
-        if (
-            old is None
-            or first < old[0]
-            or (first == old[0] and limit is not None and (old[1] is None or limit > old[1]))
-        ):
-            earliest[name] = (first, limit)
+            newest[name] = detection
+    # Of the packets with the earliest first detection: newest limit, then the deepest; brightest magnitude.
+    earliest: dict[str, tuple[float, tuple[float, float], float]] = {}
+    for name in newest:
+        first = min(one[3] for one in detections if one[0] == name)
+        told = [one for one in detections if one[0] == name and one[3] == first]
+        limits = [(limit, 20.0 + number) for _, number, _, _, limit, _ in told if limit is not None]
+        magnitudes = [mag for *_, mag in told if mag is not None]
+        nothing = (float("nan"), float("nan"))
+        earliest[name] = (first, max(limits, default=nothing), min(magnitudes, default=float("nan")))
     shuffled = list(detections)
     shuffler.shuffle(shuffled)
     fold = ObjectFold()
@@ -93,11 +102,12 @@ def test_the_newest_state_does_not_depend_on_the_order(detections: list[Detectio
     objects = fold.objects()
     assert objects.object_id.tolist() == sorted(newest)
     for row, name in enumerate(objects.object_id.tolist()):
-        first, limit = earliest[name]
+        first, limit, first_mag = earliest[name]
         assert objects.ra_deg[row] == newest[name][1]
         assert objects.latest_mag[row] == newest[name][1] + 0.5
         assert objects.first_midpoint_mjd_tai[row] == first
-        assert (limit is None and np.isnan(objects.last_limit_mjd_tai[row])) or objects.last_limit_mjd_tai[row] == limit
+        assert np.array_equal([objects.last_limit_mjd_tai[row], objects.last_limit_mag[row]], limit, equal_nan=True)
+        assert np.array_equal([objects.first_mag[row]], [first_mag], equal_nan=True)
 
 
 def test_no_alerts_make_no_objects() -> None:
