@@ -22,6 +22,8 @@ from api.routes import cutouts as cutout_routes
 from api.routes import events, joint_events, lists, objects, service
 from api.routes import notices as notice_routes
 from api.routes import stream as stream_routes
+from api.routes import visits as visit_routes
+from coordinator.coverage import VisitSource
 from graph.reading import GraphReading
 
 API_PREFIX = "/api/v1"
@@ -58,6 +60,7 @@ def create_app(
     *,
     watch: StreamWatch | None = None,
     cutouts: CutoutSource | None = None,
+    visits: VisitSource | None = None,
     intake: NoticeIntake | None = None,
     sources: SourceWatch | None = None,
     news: NewsHub | None = None,
@@ -70,6 +73,7 @@ def create_app(
     reader : answers all questions to the graph; stays the caller's to close.
     watch : knows how far the alert stream is behind, for the metrics; None leaves that out.
     cutouts : finds images of detections; None when there is no archive.
+    visits : knows when surveys looked at a place; None when there is no archive.
     intake : takes notices for the listener; None when there is no bus.
     sources : knows how the sources of notices do, for the metrics; None leaves that out.
     news : tells what is published as it happens; stays the caller's to start and to stop. None when there is no bus.
@@ -86,13 +90,15 @@ def create_app(
     app.state.settings = settings
     app.state.reader = reader
     app.state.cutouts = cutouts
+    app.state.visits = visits
     app.state.intake = intake
     app.state.news = news
     add_error_handlers(app)
     larger_bodies = {f"{API_PREFIX}/notices": settings.max_notice_bytes}
     app.add_middleware(SafetyMiddleware, max_body_bytes=settings.max_body_bytes, larger_bodies=larger_bodies)
     routes = APIRouter(prefix=API_PREFIX)
-    for module in (service, objects, cutout_routes, events, joint_events, lists, notice_routes, stream_routes):
+    of_objects, of_events = (objects, cutout_routes), (events, visit_routes, joint_events)
+    for module in (service, *of_objects, *of_events, lists, notice_routes, stream_routes):
         routes.include_router(module.router)
     app.include_router(routes)
     _add_metrics(app, reader, watch, sources)

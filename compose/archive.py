@@ -1,4 +1,4 @@
-"""The archive as the other parts see it: where it is, and where the API gets images from."""
+"""The archive as the other parts see it: where it is, and what the API reads from it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from api.cutouts import Cutout, CutoutKind
 from compose.clock import utc_now
 from compose.config import Settings
 from graph.errors import NotFoundError, WireError
+from graph.model import Survey
 from graph.times import night_of_mjd_tai
 from graph.views import DetectionView
+from graph.visits import IntArray, VisitColumns, joined_visits
 from ingest.archive.cutouts import FITS, GZIPPED_FITS, read_cutouts
 from ingest.archive.notices import NoticeArchive
 from ingest.archive.reader import ArchiveReader
 from ingest.archive.table import cells_of
+from ingest.archive.visits import read_visits
 from ingest.listen import NoticeRecorder
 
 OFF = "off"
@@ -36,16 +39,26 @@ def notice_recorder(settings: Settings, now: Callable[[], datetime] = utc_now) -
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveCutouts:
-    """Images of detections, read from the archive when they are asked for."""
+class ArchiveAnswers:
+    """What the API wants to know of the archive, read when it is asked for."""
 
     reader: ArchiveReader
 
     @classmethod
-    def of(cls, settings: Settings) -> ArchiveCutouts | None:
-        """Return the images of the archive of some settings, None where it is turned off."""
+    def of(cls, settings: Settings) -> ArchiveAnswers | None:
+        """Return the answers of the archive of some settings, None where it is turned off."""
         root = archive_root(settings)
         return None if root is None else cls(ArchiveReader(root))
+
+    def visits(self, cells: IntArray, from_mjd_tai: float, until_mjd_tai: float) -> VisitColumns:
+        """Return the visits of all surveys to some cells in a closed time window [d, TAI].
+
+        Raises
+        ------
+        StoreError : the archive cannot be read.
+        """
+        window = (from_mjd_tai, until_mjd_tai)
+        return joined_visits([read_visits(self.reader, survey, cells, *window) for survey in Survey])
 
     def cutout(self, detection: DetectionView, kind: CutoutKind) -> Cutout:
         """Return an image of a detection.

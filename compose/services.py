@@ -13,7 +13,7 @@ from confluent_kafka import Consumer
 
 from api.app import create_app
 from api.news import NewsHub
-from compose.archive import ArchiveCutouts, archive_root, notice_recorder
+from compose.archive import ArchiveAnswers, archive_root, notice_recorder
 from compose.association import AssociationQueue
 from compose.background import NightlyBackground
 from compose.clock import utc_now
@@ -250,12 +250,14 @@ def run_serve(settings: Settings, on_ready: Callable[[str], None], stop: Stop = 
     """Serve the API and the page until stopped."""
     with GraphReader.open(settings.graph) as reader:
         watch = StreamLagReader.of(settings, reader)
+        archive = ArchiveAnswers.of(settings)
         news = NewsHub(lambda: KafkaNews.open(settings.kafka), settings.api.stream_readers_max)
         app = create_app(
             settings.api,
             reader,
             watch=watch,
-            cutouts=ArchiveCutouts.of(settings),
+            cutouts=archive,
+            visits=archive,
             intake=KafkaNoticeIntake(settings),
             sources=HeartbeatReader.of(settings),
             news=news,

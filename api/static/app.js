@@ -2,7 +2,7 @@
 
 import { formatAge } from "./format.js";
 import { drawSky } from "./sky.js";
-import { eventTable, fullName, listSection, newestEvents, noEvents, noLists, pairList } from "./view.js";
+import { eventTable, fullName, listSection, newestEvents, noEvents, noLists, pairList, visitList } from "./view.js";
 
 /** Between two rounds [ms]: a retraction must be seen within seconds, and an unchanged answer costs 200 bytes. */
 const ROUND_MS = 5000;
@@ -60,18 +60,24 @@ function replace(place, ...content) {
   const focused = place.contains(document.activeElement) ? document.activeElement.closest("details")?.dataset.key : undefined;
   place.replaceChildren(...content);
   for (const details of place.querySelectorAll("details")) {
-    if (details.dataset.event) details.addEventListener("toggle", () => showPairs(details));
+    if (details.dataset.event) details.addEventListener("toggle", () => showMore(details));
     if (opened.has(details.dataset.key)) details.open = true;
     if (focused !== undefined && details.dataset.key === focused) details.querySelector("summary").focus({ preventScroll: true });
   }
 }
 
-async function showPairs(details) {
+/** What may be opened below an event: what of it is asked for, and how the answer is shown. */
+const MORE = {
+  pairs: ["candidates?state=open&limit=20", pairList],
+  visits: ["visits?limit=20", visitList],
+};
+
+async function showMore(details) {
   if (!details.open || details.dataset.loaded) return;
   details.dataset.loaded = "yes";
   try {
-    const path = `/api/v1/events/${encodeURIComponent(details.dataset.event)}/candidates?state=open&limit=20`;
-    details.append(pairList((await ask(path, false)).items));
+    const [wanted, show] = MORE[details.dataset.more];
+    details.append(show(await ask(`/api/v1/events/${encodeURIComponent(details.dataset.event)}/${wanted}`, false)));
   } catch {
     delete details.dataset.loaded;
     details.open = false;

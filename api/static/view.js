@@ -174,10 +174,16 @@ function eventRow(event, nowMs) {
       place(event.localization),
       area(event.localization),
       significance(event),
-      n === 0 ? [make("span", { class: "absent" }, "none")]
-        : [make("details", { "data-key": `pairs ${event.event_key}`, "data-event": event.event_key }, make("summary", {}, `${n} open`))],
+      [n === 0 ? make("span", { class: "absent" }, "none") : more("pairs", event, `${n} open`),
+        event.trigger_time && event.localization ? more("visits", event, "who looked") : null],
     ],
   };
+}
+
+/** What is asked for once it is opened. */
+function more(what, event, summary) {
+  const data = { "data-key": `${what} ${event.event_key}`, "data-more": what, "data-event": event.event_key };
+  return make("details", data, make("summary", {}, summary));
 }
 
 /** The newest events in a few words, beside the map. */
@@ -211,10 +217,21 @@ export function noEvents() {
 }
 
 /** The objects that coincide with one event. */
-export function pairList(items) {
+export function pairList({ items }) {
   return make("ul", { class: "pairs" }, ...items.map(({ coincidence, object }) => make("li", {},
     link(apiPath("objects", object.survey, object.object_id), object.object_id),
     make("small", {}, withTitle(f.formatDelay(coincidence.delta_t_s), "delay after the trigger"), ", ",
       withTitle(`level ${f.formatNumber(coincidence.credible_level)}`, "credible level: 0 is the most probable place, 1 the edge"), ", ",
       rate(coincidence.joint_far_hz)))));
+}
+
+/** The visits that looked at the place of one event. */
+export function visitList({ items, searched_probability: searched }) {
+  const found = items.length === 0 ? "no visit within a week" : "depth is 5 sigma, AB";
+  return make("ul", { class: "pairs" },
+    make("li", {}, make("small", {}, `of ${f.formatProbability(searched)} of the probability: ${found}`)),
+    ...items.map((visit) => make("li", {},
+      withTitle(`${visit.survey.toUpperCase()} ${visit.band} ${f.formatMag(visit.limit_mag)}`, visit.midpoint_time),
+      make("small", {}, withTitle(f.formatDelay(visit.delta_t_s), "delay after the trigger"), ", ",
+        withTitle(`covers ${f.formatProbability(visit.probability)}`, "probability that the event is where it looked")))));
 }

@@ -1,4 +1,4 @@
-"""Verbs that look at what is there: events, lists, cypher, ledger, notice."""
+"""Verbs that look at what is there: events, visits, lists, cypher, ledger, notice."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from api.routes.visits import DEFAULT_DAYS, MAX_DAYS
+from compose.archive import ArchiveAnswers
 from compose.audit import ALL_NIGHTS
 from compose.cli.console import print_json, stderr, stdout
 from compose.cli.located import located_settings
 from compose.lag import StreamLagReader
-from graph.errors import NotFoundError, SkyMapError, WireError
+from coordinator.coverage import who_looked
+from coordinator.lifecycle import event_from_notices
+from graph.errors import ConfigurationError, NotFoundError, SkyMapError, WireError
 from graph.model import ScienceCase
 from graph.reader import GraphReader
-from graph.times import format_utc
+from graph.times import format_utc, mjd_tai_to_datetime
 from graph.views import LedgerNight, ListView, StreamLag
 from ingest.notices.lines import notice_line
 from ingest.notices.registry import parse_notice
@@ -66,6 +70,34 @@ def events(
             str(event.n_notices),
             str(event.n_open_coincidences),
         )
+    stdout.print(table)
+
+
+def visits(
+    event_key: Annotated[str, typer.Argument(help="An event, MISSION:ID, or the ID where only one mission uses it.")],
+    before_d: Annotated[float, typer.Option(min=0.0, max=MAX_DAYS, help="Days before the trigger.")] = DEFAULT_DAYS,
+    after_d: Annotated[float, typer.Option(min=0.0, max=MAX_DAYS, help="Days after the trigger.")] = DEFAULT_DAYS,
+    as_json: AsJson = False,
+) -> None:
+    """Show which surveys looked at the place of an event, and how deep."""
+    settings = located_settings()
+    archive = ArchiveAnswers.of(settings)
+    if archive is None:
+        raise ConfigurationError("HELIOGRAPH_INGEST__ARCHIVE_DIR is off, so nothing is known of who looked where.")
+    with GraphReader.open(settings.graph) as reader:
+        event = event_from_notices(reader.notices(event_key))
+    level = settings.coordinator.max_credible_level
+    looked = who_looked(event, archive, before_d=before_d, after_d=after_d, max_credible_level=level)
+    if as_json:
+        for visit in looked.visits:
+            print_json(visit)
+        return
+    columns = ("survey", "time (UTC)", "after [h]", "band", "depth [mag]", "covered")
+    table = Table(*columns, title=f"of {looked.searched_probability:.1%} of the probability", box=SIMPLE_HEAD)
+    for visit in looked.visits:
+        time = format_utc(mjd_tai_to_datetime(visit.midpoint_mjd_tai))[:19]
+        numbers = (f"{visit.delta_t_s / 3600.0:+.2f}", visit.band, f"{visit.limit_mag:.2f}", f"{visit.probability:.1%}")
+        table.add_row(visit.survey.value, time, *numbers)
     stdout.print(table)
 
 

@@ -16,7 +16,7 @@ VERBS = {
     "stack": ("up", "down", "status"),
     "night": ("demo", "simulate", "replay"),
     "services": ("ingest", "listen", "coordinate", "serve"),
-    "look": ("events", "lists", "cypher", "ledger", "notice"),
+    "look": ("events", "visits", "lists", "cypher", "ledger", "notice"),
     "classify": ("classify",),
     "link": ("link",),
     "crossmatch": ("crossmatch",),

@@ -31,7 +31,7 @@ _LETTERS = np.array([*BANDS, ""], dtype=object)
 """Band letter by code; the last one answers code -1."""
 
 
-def band_letters(band: ByteArray) -> TextArray:
+def band_letters(band: ByteArray | IntArray) -> TextArray:
     """Return the letters of band codes, empty for -1."""
     return _LETTERS[band]
 

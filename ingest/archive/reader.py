@@ -97,10 +97,20 @@ def may_hold(file: pq.ParquetFile, group: int, bounds: Bounds) -> bool:
     return True
 
 
-def read_part(storage: Storage, part: Part, columns: Sequence[str] | None, bounds: Bounds) -> Iterator[pa.Table]:
+def read_part(
+    storage: Storage,
+    part: Part,
+    columns: Sequence[str] | None,
+    bounds: Bounds,
+    cells: Sequence[int] | None = None,
+) -> Iterator[pa.Table]:
     """Yield the rows of a file that count, by row group; those that the bounds rule out may be among them.
 
     Columns that a file of an older version lacks are null.
+
+    Parameters
+    ----------
+    cells : row groups without any of them are passed over; what the stream writes has no order that statistics show.
     """
     needed = None if columns is None else dict.fromkeys((*columns, *(("offset",) if part.ranges is not None else ())))
     with open_parquet(storage, part.path) as file:
@@ -109,6 +119,10 @@ def read_part(storage: Storage, part: Part, columns: Sequence[str] | None, bound
         for group in range(file.metadata.num_row_groups):
             if not may_hold(file, group, bounds):
                 continue
+            if cells is not None:
+                here = read_group(file, part.path, group, ["healpix5"])
+                if not pc.any(_is_in(here, cells)).as_py():
+                    continue
             table = read_group(file, part.path, group, present)
             if part.ranges is not None:
                 table = table.filter(within(table["offset"], part.ranges))
@@ -164,10 +178,8 @@ class ArchiveReader:
         for part in self.parts(survey, night):
             if cells is not None and part.cells is not None and not _meets(part.cells, cells):
                 continue
-            for table in read_part(self.storage, part, wanted, bounds):
-                kept = (
-                    table if cells is None else table.filter(pc.is_in(table["healpix5"], pa.array(cells, pa.int32())))
-                )
+            for table in read_part(self.storage, part, wanted, bounds, cells):
+                kept = table if cells is None else table.filter(_is_in(table, cells))
                 yield from (kept if columns is None else kept.select(list(columns))).to_batches()
 
     def packet(self, survey: Survey, night: int, source: str) -> bytes:
@@ -233,6 +245,11 @@ class ArchiveReader:
                     header, body = (packet[name].to_pylist()[0] or b"" for name in PACKET_COLUMNS)
                     return bytes(header + body)
         return None
+
+
+def _is_in(table: pa.Table, cells: Sequence[int]) -> pa.ChunkedArray:
+    """Return which rows lie in some cells."""
+    return pc.is_in(table["healpix5"], pa.array(cells, pa.int32()))
 
 
 def _meets(held: tuple[int, int], cells: Sequence[int]) -> bool:

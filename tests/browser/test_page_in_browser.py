@@ -17,7 +17,18 @@ import pytest
 from api.news import News, NewsHub
 from api.testing import FakeGraph, FakeReader
 from graph.errors import StoreError
-from graph.model import AlertTense, CoincidenceState, EventState, Messenger, ScienceCase, Survey, Term
+from graph.model import (
+    AlertTense,
+    AlertType,
+    Circle,
+    CoincidenceState,
+    EventState,
+    Messenger,
+    Notice,
+    ScienceCase,
+    Survey,
+    Term,
+)
 from graph.topics import RETRACTIONS
 from graph.views import (
     CoincidenceCounts,
@@ -147,6 +158,18 @@ def seen(name: str) -> ObjectView:
     )
 
 
+def first_notice(told: EventView) -> Notice:
+    """Return a notice that says of time and place what an event does; a sky map becomes a circle."""
+    where = told.localization
+    ra, dec, radius = (None, None, None) if where is None else (where.ra_deg, where.dec_deg, where.error_radius_deg)
+    return Notice(
+        notice_id=told.event_key, mission=told.mission, instrument="", messenger=told.messenger, notice_type="",
+        alert_type=AlertType.INITIAL, alert_tense=told.alert_tense, event_id=told.event_id, event_names=(),
+        record_number=None, trigger_time=told.trigger_time, alert_time=told.trigger_time,
+        localization=None if where is None else Circle(ra or 0.0, dec or 0.0, radius or 1.0),
+    )  # fmt: skip
+
+
 NIGHT = FakeGraph(
     objects=(seen("ZTF26aaqzkfd"), seen("ZTF26aaqzabc")),
     events=EVENTS,
@@ -155,6 +178,7 @@ NIGHT = FakeGraph(
         pair("ztf:ZTF26aaqzabc", "Fermi:805781402", -30.0, 0.874),
     ),
     lists=LISTS,
+    whole_notices={told.event_key: (first_notice(told),) for told in EVENTS},
     coincidence_counts=CoincidenceCounts(8, 3, 1),
 )
 
@@ -222,6 +246,17 @@ def test_events_and_their_pairs_are_shown(show: Show) -> None:
     page.wait_for("document.querySelectorAll('ul.pairs li').length === 2")
     pairs = page.run("[...document.querySelectorAll('ul.pairs li')].map((one) => one.innerText.split('\\n'))")
     assert pairs[0] == ["ZTF26aaqzkfd", "+2.28 h, level 0.31, 1 per 120 yr"]
+
+
+def test_who_looked_at_an_event_is_asked_for_when_it_is_opened(show: Show) -> None:
+    reader = FakeReader(NIGHT)
+    page = show(reader)
+    assert not [call for call in reader.calls if call[0] == "notices"]
+    page.run("document.querySelector('[data-event=\"Swift:1391204\"][data-more=visits] summary').click()")
+    page.wait_for("document.querySelectorAll('ul.pairs li').length === 2")
+    told = page.run("[...document.querySelectorAll('ul.pairs li')].map((one) => one.innerText.split('\\n'))")
+    assert told[0] == ["of 99 % of the probability: depth is 5 sigma, AB"]
+    assert told[1] == ["ZTF r 20.41", "+7 d, covers 99 %"]
 
 
 def test_opened_terms_name_their_inputs_and_stay_open(show: Show) -> None:
@@ -348,7 +383,7 @@ def test_a_graph_that_is_gone_is_said_and_forgotten_when_it_is_back(show: Show) 
 def test_nothing_is_cut_off(show: Show, width: int) -> None:
     page = show(FakeReader(NIGHT), width, 844)
     page.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    page.wait_for("document.querySelectorAll('ul.pairs').length === 4")
+    page.wait_for("document.querySelectorAll('ul.pairs').length === 13")
     assert page.run("document.documentElement.scrollWidth") == width
     assert page.run(TOO_WIDE) == []
     assert struct.unpack(">II", page.screenshot()[16:24]) == (width, 844)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cutouts import CutoutKind
-from compose.archive import ArchiveCutouts, archive_root
+from compose.archive import ArchiveAnswers, archive_root
 from compose.cli.main import build_app
 from compose.config import load_settings
 from graph.errors import ConfigurationError, NotFoundError
@@ -42,7 +42,7 @@ def test_the_archive_is_on_by_default(home: Path, monkeypatch: pytest.MonkeyPatc
     assert archive_root(load_settings()) == "s3://bucket/alerts"
     monkeypatch.setenv("HELIOGRAPH_INGEST__ARCHIVE_DIR", "off")
     assert archive_root(load_settings()) is None
-    assert ArchiveCutouts.of(load_settings()) is None
+    assert ArchiveAnswers.of(load_settings()) is None
     with pytest.raises(ConfigurationError):
         RUNNER.invoke(build_app("archive"), ["archive", "verify"], catch_exceptions=False)
 
@@ -75,7 +75,7 @@ def test_options_go_with_their_task() -> None:
 @pytest.mark.usefixtures("home")
 def test_images_are_found_by_detection(ztf: Any) -> None:
     columns, _ = ztf.decoder.decode(pa.array(ztf.messages, pa.binary()))
-    source = ArchiveCutouts.of(load_settings())
+    source = ArchiveAnswers.of(load_settings())
     assert source is not None
     for i in (0, 30, len(columns) - 1):
         detection = DetectionView(
