@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from graph.times import SECONDS_PER_DAY
 from ingest.alerts.columns import (
     BoolArray,
     ByteArray,
@@ -28,6 +29,11 @@ SEEN_SIGMA: Final = 3.0
 
 LIMIT_SIGMA: Final = 5.0
 """Upper limit of such a visit in units of its error [1], ibid.; so are the limits that packets state."""
+
+
+SAME_VISIT_D: Final = 1.0 / SECONDS_PER_DAY
+"""Times of one visit differ by less than this [d]: ZTF's record of the first detection by milliseconds; no exposure is
+shorter than 15 s."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,9 +89,9 @@ def brackets_of(curves: LightCurves, forced: ForcedPhotometry, first_midpoint_mj
     """
     n = len(first_midpoint_mjd_tai)
     detected = _chosen(curves, np.isfinite(curves.psf_flux_njy), curves.psf_flux_njy)
-    first = _last(detected, detected.midpoint_mjd_tai == first_midpoint_mjd_tai[detected.row], n)
+    first = _last(detected, np.abs(detected.midpoint_mjd_tai - first_midpoint_mjd_tai[detected.row]) < SAME_VISIT_D, n)
     limits = limits_of(curves, forced)
-    limit = _last(limits, limits.midpoint_mjd_tai < first_midpoint_mjd_tai[limits.row], n)
+    limit = _last(limits, limits.midpoint_mjd_tai < first_midpoint_mjd_tai[limits.row] - SAME_VISIT_D, n)
     return Brackets(
         magnitude(first.flux_njy),
         band_letters(first.band),

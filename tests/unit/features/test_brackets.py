@@ -69,6 +69,12 @@ def test_what_the_packet_no_longer_has_is_absent() -> None:
     assert [value == "" or math.isnan(float(str(value))) for value in found] == [True] * 5
 
 
+def test_the_surveys_record_may_be_milliseconds_off() -> None:
+    seen = [(10.0, 1, 1000.0, NAN), (9.999, 1, NAN, 400.0)]
+    for first in (10.0 - 0.002 / 86400.0, 10.0 + 0.002 / 86400.0):
+        assert read(brackets_of(curves([seen]), no_forced(1), np.array([first])))[:3] == (mag(1000.0), "g", 9.999)
+
+
 def test_a_first_detection_that_faded_has_no_magnitude() -> None:
     first_mag, first_band, *_ = read(brackets_of(curves([[(10.0, 1, -500.0, NAN)]]), no_forced(1), np.array([10.0])))
     assert math.isnan(float(str(first_mag)))
