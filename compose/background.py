@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from coordinator.background import (
     joined,
 )
 from coordinator.correction import Correction, PMap
+from coordinator.flares import measured_flaring_per_deg2
 from coordinator.strata import CELL_ORDER, CELL_PIXELS, N_CELLS
 from graph.errors import ConfigurationError
 from graph.event_store import EventStore
@@ -56,6 +58,9 @@ CHECKED_EVERY_S = 600.0
 """Least time between two looks for a finished night [s]; a night is a day long and a look costs an index look-up."""
 
 
+NO_FLARES: Mapping[str, int] = MappingProxyType({})
+"""Known blazars in a flare where none was counted."""
+
 BETWEEN_NIGHTS_S = 10.0
 """Least time between counting two nights [s]: notices are answered in between."""
 
@@ -85,19 +90,33 @@ def measure_night(counts: SkyCounts, night: int) -> dict[str, SurveyTally]:
     return tallies
 
 
-def background_from_nights(nights: Nights, fallback: Background, correction: Correction | None = None) -> Background:
-    """Return the background of some nights; surveys with too little keep the rate of ``fallback``."""
+def background_from_nights(
+    nights: Nights,
+    fallback: Background,
+    correction: Correction | None = None,
+    n_flaring: Mapping[str, int] = NO_FLARES,
+) -> Background:
+    """Return the background of some nights; surveys with too little keep the rates of ``fallback``.
+
+    Parameters
+    ----------
+    n_flaring : known blazars that each survey saw in a flare in these nights.
+    """
     tallies: dict[str, SurveyTally] = {}
+    flaring: dict[str, float] = {}
     for survey in sorted({name for night in nights.values() for name in night}):
         whole = joined([nights[night].get(survey) or _nothing() for night in sorted(nights)])
         if whole is not None and whole.n_nights >= FEWEST_NIGHTS and whole.new_objects.sum() >= FEWEST_OBJECTS:
             tallies[survey] = whole
+        density = None if whole is None else measured_flaring_per_deg2(n_flaring.get(survey, 0), whole)
+        if density is not None:
+            flaring[survey] = density
     said = ", ".join(
         f"{name} {one.new_objects.sum()} new objects in {one.n_nights} nights" for name, one in tallies.items()
     )
     last = max(nights, default=0)
     found = background_of(tallies, f"measured from our own stream until the night of MJD {last}: {said}", fallback)
-    return Background(found.rate_per_deg2_day, found.provenance, found.measured, correction)
+    return Background(found.rate_per_deg2_day, found.provenance, found.measured, correction, flaring)
 
 
 class NightlyBackground:
@@ -126,7 +145,10 @@ class NightlyBackground:
         stated = self._settings.background()
         # Rates that the user stated are stated for a reason.
         nights = self._nights if stated is DEFAULT_BACKGROUND and self._settings.background_nights else {}
-        return background_from_nights(nights, stated, self._correction)
+        if not nights:
+            return background_from_nights(nights, stated, self._correction)
+        begin, end = night_bounds_mjd_tai(min(nights))[0], night_bounds_mjd_tai(max(nights))[1]
+        return background_from_nights(nights, stated, self._correction, self._counts.flaring_blazars(begin, end))
 
     def refresh(self) -> Background | None:
         """Count the nights that were finished since the last look; return the new background, None if it stands.

@@ -109,6 +109,8 @@ class Background:
     """Rates by stratum of each survey that was measured; the others have the one rate."""
     correction: Correction | None = None
     """Correction of the chance probabilities, where one was made and asked for."""
+    flaring_per_deg2: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Known blazars that each survey sees in a flare within the window of a neutrino [1/deg2], where measured."""
 
     def __post_init__(self) -> None:
         """Refuse rates that would make chance impossible."""

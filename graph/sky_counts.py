@@ -67,6 +67,16 @@ class SkyCounts:
             for name, chosen in _by_survey([str(row["survey"]) for row in rows]).items()
         }
 
+    def flaring_blazars(self, from_mjd_tai: float, until_mjd_tai: float) -> dict[str, int]:
+        """Return how many known blazars were seen in a flare in a time window [d, TAI], by survey.
+
+        Parameters
+        ----------
+        until_mjd_tai : not included.
+        """
+        rows = self._connection.read("count_flaring", from_mjd_tai=from_mjd_tai, until_mjd_tai=until_mjd_tai)
+        return {str(row["survey"]): int(row["n"]) for row in rows}
+
 
 def _by_survey(names: list[str]) -> dict[str, list[int]]:
     """Return the rows of each survey."""

@@ -22,6 +22,7 @@ from graph.model import AlertTense, AlertType, Circle, FollowUpList, Messenger, 
 from graph.reader import GraphReader
 from graph.sender import KafkaSender
 from graph.sky import ang2pix
+from graph.sky_counts import SkyCounts
 from graph.times import datetime_to_mjd_tai
 from graph.topics import JOINT_EVENTS, OBJECTS, RETRACTIONS, list_topic
 from ingest.listen import NoticeListener
@@ -297,6 +298,10 @@ def test_txs_0506_056_is_found_in_its_flare_though_it_is_an_old_object(installat
     terms = {term["name"]: term for term in orjson.loads(str(forward[key]["terms"]))}
     assert terms["flare"]["inputs"] == {"flux_ratio": 1.6}
     assert newest_list(installation, ScienceCase.NEUTRINO).targets[0].object_id == TXS[0]
+    # Two detections in a flare are one blazar.
+    counts = SkyCounts(installation.connection)
+    years = [datetime_to_mjd_tai(datetime(year, 1, 1, tzinfo=UTC)) for year in (2017, 2018, 2019)]
+    assert [counts.flaring_blazars(years[0], year) for year in years] == [{}, {"ztf": 1}, {"ztf": 1}]
     # A later detection changes nothing of it, a brighter one in its window does.
     put_object(installation, *TXS, first, 14.9, seen=datetime(2018, 12, 1, tzinfo=UTC))
     again = coordinate(installation)

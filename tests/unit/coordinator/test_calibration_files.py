@@ -35,6 +35,7 @@ from compose.config import Settings
 from coordinator.background import DEFAULT_BACKGROUND, SHAPE, SurveyTally
 from coordinator.config import CoordinatorSettings
 from coordinator.correction import Correction, PMap
+from coordinator.flares import FEWEST_NIGHTS as FEWEST_FLARE_NIGHTS
 from coordinator.strata import CELL_PIXELS, N_CELLS, latitude_of_cells
 from graph.errors import ConfigurationError, NotFoundError
 from graph.sky_counts import SkyCounts
@@ -44,14 +45,18 @@ NIGHT = 61100
 
 
 class RecordedGraph:
-    """Answers the two counting statements from rows, and says what it was asked."""
+    """Answers the counting statements from rows, and says what it was asked."""
 
     def __init__(self, new: list[dict[str, Any]], visited: list[dict[str, Any]]) -> None:
         self.new, self.visited = new, visited
         self.asked: list[tuple[str, float, float]] = []
+        self.asked_flares: list[tuple[float, float]] = []
 
-    def read(self, name: str, from_mjd_tai: float, until_mjd_tai: float, cell_pixels: int) -> list[dict[str, Any]]:
-        assert cell_pixels == CELL_PIXELS
+    def read(self, name: str, from_mjd_tai: float, until_mjd_tai: float, **bins: int) -> list[dict[str, Any]]:
+        if name == "count_flaring":
+            self.asked_flares.append((from_mjd_tai, until_mjd_tai))
+            return [{"survey": "ztf", "n": 300}]
+        assert bins == {"cell_pixels": CELL_PIXELS}
         self.asked.append((name, from_mjd_tai, until_mjd_tai))
         return {"count_new_objects": self.new, "count_visited_cells": self.visited}[name]
 
@@ -172,6 +177,18 @@ def test_too_little_is_not_used() -> None:
     few_objects = {NIGHT + i: {"ztf": random_night(i, 0.5)} for i in range(FEWEST_NIGHTS)}
     for nights in (few_nights, few_objects, {}):
         assert background_from_nights(nights, DEFAULT_BACKGROUND).provenance == DEFAULT_BACKGROUND.provenance
+
+
+def test_flares_are_counted_over_the_nights_that_are_kept(tmp_path: Path) -> None:
+    n = FEWEST_FLARE_NIGHTS
+    write_nights(tmp_path / BACKGROUND_FILE, {NIGHT + i: {"ztf": random_night(i)} for i in range(n)})
+    graph = rows()
+    nightly = NightlyBackground(settings_of(tmp_path), Newest(0.0), counts_of(graph))  # type: ignore[arg-type]
+    found = nightly.current().flaring_per_deg2
+    assert graph.asked_flares == [(night_bounds_mjd_tai(NIGHT)[0], night_bounds_mjd_tai(NIGHT + n - 1)[1])]
+    # By now every cell was visited; 300 in 20 nights are 900 in 60 at most.
+    assert found == {"ztf": pytest.approx(301.0 * 60.0 / n / 41252.96, rel=1e-3)}
+    assert not background_from_nights({}, DEFAULT_BACKGROUND).flaring_per_deg2
 
 
 def test_finished_nights_are_counted_one_by_one_and_once(tmp_path: Path) -> None:

@@ -11,12 +11,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coordinator.background import DEFAULT_BACKGROUND, Background
+from coordinator.background import DEFAULT_BACKGROUND, SHAPE, Background, SurveyTally
 from coordinator.coincidence import OpenEvent
-from coordinator.flares import FLARE_PRIOR, FLARING_PER_DEG2, TYPICAL_FLUX_RATIO, find_flares, flare_span_mjd_tai
+from coordinator.flares import (
+    FEWEST_FLARING,
+    FEWEST_NIGHTS,
+    FLARE_PRIOR,
+    FLARING_PER_DEG2,
+    TYPICAL_FLUX_RATIO,
+    find_flares,
+    flare_span_mjd_tai,
+    measured_flaring_per_deg2,
+)
 from coordinator.posterior import PRIORS, SURVEYS, associate
+from coordinator.strata import CELL_DEG2, N_CELLS
 from coordinator.windows import event_rate_hz
-from graph.model import AlertTense, Circle, CoincidenceState, EventState, Messenger, ScienceCase
+from graph.model import AlertTense, Circle, CoincidenceState, EventState, Messenger, ScienceCase, Survey
 from graph.objects import Flares
 from graph.regions import region_of
 from graph.sky import DEG2_PER_SR, SKY_SR
@@ -134,6 +144,50 @@ def test_chance_is_uniform_over_skies_of_unrelated_flares(neutrino: Event, flare
     edge = region_of(PLACE).area_deg2(LEVEL)
     assert stats.kstest(np.array(best) / -math.expm1(-FLARING_PER_DEG2 * edge), "uniform").pvalue > 0.01
     assert len(best) == pytest.approx(600 * -math.expm1(-FLARING_PER_DEG2 * edge), abs=4.0 * math.sqrt(150))
+
+
+def test_a_measured_number_of_flares_takes_the_place_of_the_stated_one(
+    neutrino: Event, flares: Callable[..., Flares]
+) -> None:
+    measured = replace(DEFAULT_BACKGROUND, flaring_per_deg2={"ztf": 4.0 * FLARING_PER_DEG2})
+    two = flares([1.0, 1.0], 2.0, survey=np.array(["ztf", "lsst"], dtype=object))
+    for stated, found in zip(find(neutrino, two), find(neutrino, two, measured), strict=True):
+        terms, before = ({term.name: term for term in pair.terms} for pair in (found, stated))
+        more = 4.0 if found.survey is Survey.ZTF else 1.0
+        assert found.joint_far_hz == pytest.approx(more * stated.joint_far_hz)
+        assert found.log_bayes_factor == pytest.approx(stated.log_bayes_factor - math.log(more))
+        assert terms["rarity"].inputs["flaring_background"] == ("measured" if more > 1.0 else "stated")
+        assert before["rarity"].inputs["flaring_background"] == "stated"
+
+
+def nights(n: int, n_cells: int) -> SurveyTally:
+    visits = np.zeros(N_CELLS, dtype=np.int64)
+    visits[:n_cells] = np.arange(n_cells) % n + 1
+    return SurveyTally(np.zeros(SHAPE, dtype=np.int64), visits, n)
+
+
+@pytest.mark.parametrize("n", [FEWEST_NIGHTS, 30, 60, 90])
+def test_a_count_over_fewer_nights_never_understates_the_window(n: int) -> None:
+    rng = np.random.default_rng(n)
+    n_cells, n_blazars = 3000, 4000
+    # Each blazar flares now and then, some often and some once, for weeks each time.
+    begin = [rng.uniform(-60.0, 180.0, rng.poisson(4.0 * rng.random() ** 2)) for _ in range(n_blazars)]
+    lasting = [rng.exponential(20.0, len(one)) for one in begin]
+
+    def flaring(first: float, last: float) -> int:
+        return sum(bool(np.any((b < last) & (b + d > first))) for b, d in zip(begin, lasting, strict=True))
+
+    true = flaring(60.0, 120.0) / (n_cells * CELL_DEG2)
+    found = measured_flaring_per_deg2(flaring(60.0, 60.0 + n), nights(n, n_cells))
+    assert found is not None
+    error = math.sqrt(flaring(60.0, 60.0 + n)) / (n_cells * CELL_DEG2)
+    assert true - 3.0 * error < found < 60.0 / min(n, 60) * 1.6 * true
+
+
+def test_too_few_nights_or_flares_say_nothing() -> None:
+    assert measured_flaring_per_deg2(1000, nights(FEWEST_NIGHTS - 1, 500)) is None
+    assert measured_flaring_per_deg2(FEWEST_FLARING - 1, nights(60, 500)) is None
+    assert measured_flaring_per_deg2(FEWEST_FLARING, nights(60, 500)) is not None
 
 
 @pytest.mark.parametrize("new_per_deg2_day", [0.001, 2.5])
