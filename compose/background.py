@@ -24,7 +24,7 @@ from coordinator.background import (
     joined,
 )
 from coordinator.correction import Correction, PMap
-from coordinator.flares import measured_flaring_per_deg2
+from coordinator.flaring import measured_flaring_per_deg2
 from coordinator.strata import CELL_ORDER, CELL_PIXELS, N_CELLS
 from graph.errors import ConfigurationError
 from graph.event_store import EventStore

@@ -21,7 +21,7 @@ from coordinator.exposure import (
     centre_latitude,
     chance_of,
     counted_together,
-    edges_of,
+    expected_in,
     samples_of,
     strata_along,
 )
@@ -149,7 +149,7 @@ def moved(
         p_pairs = -np.expm1(-chance.expected)
         phase = np.mod(objects.first_midpoint_mjd_tai[inside.rows] - span_mjd_tai[0], length_d)
         best = _best(p_pairs, phase, rng.random(n_trials if in_place else 1) * length_d, window_d, length_d)
-        edge = -np.expm1(-_held(plain, survey, samples, window_d, turn))
+        edge = -np.expm1(-expected_in(plain, survey, samples, window_d, turn))
         seen = np.isfinite(best)
         smallest.append(np.where(seen, best, edge + (1.0 - edge) * rng.random(len(best))))
         latitudes.append(np.full(len(best), centre_latitude(samples, turn)))
@@ -189,15 +189,6 @@ def _best(
         since = np.mod(phase_d[None, :] - begin_d[first : first + step, None], length_d)
         best[first : first + step] = np.where(since < window_d, p_pairs[None, :], np.inf).min(axis=1)
     return best
-
-
-def _held(background: Background, survey: str, samples: Samples, window_d: float, turn_deg: float) -> float:
-    """Return the unrelated objects expected in the whole searched region."""
-    rates = background.measured.get(survey)
-    if rates is None:
-        rate = float(background.rates_of(np.array([survey], dtype=object))[0])
-        return rate * samples.area_deg2 * window_d
-    return float(edges_of(rates, samples, window_d, turn_deg).sum())
 
 
 def run_trials(

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.exposure import Found, chance_of, with_chance
+from coordinator.exposure import Chance, Found, chance_of, samples_of, with_chance
+from coordinator.flaring import flaring_per_deg2, may_have_flares
 from coordinator.onset import onset_terms
 from coordinator.pairs import Measures, origin_terms, pairs_of
 from coordinator.places import Place, distance_terms, place_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 RowArray = NDArray[np.intp]
+TextArray = NDArray[np.object_]
 
 DEFAULT_MAX_CREDIBLE_LEVEL: Final = 0.95
 """Largest credible level of a coincidence: one true counterpart in twenty is lost for two thirds of 0.99's area."""
@@ -298,8 +300,21 @@ def _pairs(
     inside = Found(rows, found.place.density_sr, found.place.searched_deg2)
     window_d = found.window.length_s / SECONDS_PER_DAY
     chance = chance_of(found.background, region, found.deepest, objects, inside, window_d=window_d)
+    if may_have_flares(event):
+        chance = _with_flares(chance, found, objects.survey[rows], samples_of(region, found.deepest).area_deg2)
     terms = with_chance(found.background, chance, _terms(event, objects, rows, found))
     return pairs_of(event, region, objects, rows, Measures(found.delta_t_s, found.place.level, chance.expected, terms))
+
+
+def _with_flares(chance: Chance, found: _Measured, survey: TextArray, area_deg2: float) -> Chance:
+    """Return the chance of new objects where known blazars in a flare were looked for as well: one more trial.
+
+    Notes
+    -----
+    Of both kinds as many are counted as rank as high by the number expected, or all that the region holds of them.
+    """
+    flaring = flaring_per_deg2(found.background, survey) * area_deg2
+    return replace(chance, expected=chance.expected + np.minimum(chance.expected, flaring), trials=chance.trials + 1)
 
 
 def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measured) -> list[tuple[Term, ...]]:

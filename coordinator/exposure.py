@@ -195,6 +195,15 @@ def edges_of(rates: Rates, samples: Samples, window_d: float, turn_deg: float = 
     return _over_strata(rates, latitude, visits) * samples.area_deg2 * window_d
 
 
+def expected_in(background: Background, survey: str, samples: Samples, window_d: float, turn_deg: float = 0.0) -> float:
+    """Return the unrelated objects of a survey expected in the whole searched region."""
+    rates = background.measured.get(survey)
+    if rates is None:
+        rate = float(background.rates_of(np.array([survey], dtype=object))[0])
+        return rate * samples.area_deg2 * window_d
+    return float(edges_of(rates, samples, window_d, turn_deg).sum())
+
+
 def centre_latitude(samples: Samples, turn_deg: float = 0.0) -> int:
     """Return the latitude bin of the densest place of a region; the last one for a region without area."""
     if len(samples.density_sr) == 0:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from coordinator.coincidence import OpenEvent, find_coincidences, match_batch
-from coordinator.flares import find_flares, flare_span_mjd_tai, may_have_flares
+from coordinator.flares import find_flares, flare_span_mjd_tai
+from coordinator.flaring import may_have_flares
 from coordinator.search import ObjectStore, objects_near
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from compose.config import Settings
 from coordinator.background import DEFAULT_BACKGROUND, SHAPE, SurveyTally
 from coordinator.config import CoordinatorSettings
 from coordinator.correction import Correction, PMap
-from coordinator.flares import FEWEST_NIGHTS as FEWEST_FLARE_NIGHTS
+from coordinator.flaring import FEWEST_NIGHTS as FEWEST_FLARE_NIGHTS
 from coordinator.strata import CELL_PIXELS, N_CELLS, latitude_of_cells
 from graph.errors import ConfigurationError, NotFoundError
 from graph.sky_counts import SkyCounts

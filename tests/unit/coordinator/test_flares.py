@@ -12,20 +12,12 @@ import pytest
 from scipy import stats
 
 from coordinator.background import DEFAULT_BACKGROUND, SHAPE, Background, SurveyTally
-from coordinator.coincidence import OpenEvent
-from coordinator.flares import (
-    FEWEST_FLARING,
-    FEWEST_NIGHTS,
-    FLARE_PRIOR,
-    FLARING_PER_DEG2,
-    TYPICAL_FLUX_RATIO,
-    find_flares,
-    flare_span_mjd_tai,
-    measured_flaring_per_deg2,
-)
+from coordinator.coincidence import OpenEvent, find_coincidences
+from coordinator.flares import FLARE_PRIOR, TYPICAL_FLUX_RATIO, find_flares, flare_span_mjd_tai
+from coordinator.flaring import FEWEST_FLARING, FEWEST_NIGHTS, FLARING_PER_DEG2, measured_flaring_per_deg2
 from coordinator.posterior import PRIORS, SURVEYS, associate
 from coordinator.strata import CELL_DEG2, N_CELLS
-from coordinator.windows import event_rate_hz
+from coordinator.windows import event_rate_hz, window_of
 from graph.model import AlertTense, Circle, CoincidenceState, EventState, Messenger, ScienceCase, Survey
 from graph.objects import Flares
 from graph.regions import region_of
@@ -72,7 +64,8 @@ def test_a_pair_says_what_it_was_worked_out_from(neutrino: Event, flares: Callab
     (pair,) = find(neutrino, flares(-5.0, 3.0))
     region = region_of(PLACE)
     ra, dec = np.array([120.5]), np.array([10.3])
-    expected = FLARING_PER_DEG2 * float(region.searched_area_deg2(ra, dec)[0])
+    # New objects are far more than flares, so as many of them rank as high.
+    expected = 2.0 * FLARING_PER_DEG2 * float(region.searched_area_deg2(ra, dec)[0])
     assert pair.delta_t_s == pytest.approx(-5.0 * SECONDS_PER_DAY, abs=1e-3)
     assert pair.p_chance == pytest.approx(-math.expm1(-expected))
     assert pair.joint_far_hz == pytest.approx(event_rate_hz(neutrino) * expected)
@@ -126,24 +119,35 @@ def test_of_an_object_the_brightest_detection_counts_in_whatever_order(
     assert find(neutrino, flares(delay[order], ratio[order], object_id=names[order])) == whole
 
 
-def test_chance_is_uniform_over_skies_of_unrelated_flares(neutrino: Event, flares: Callable[..., Flares]) -> None:
+@pytest.mark.parametrize("new_in_window_per_deg2", [0.003, 0.03, 0.3])
+def test_chance_is_uniform_over_skies_of_unrelated_flares_and_new_objects(
+    make_objects: Any, neutrino: Event, flares: Callable[..., Flares], new_in_window_per_deg2: float
+) -> None:
     rng = np.random.default_rng(3)
     half_deg = 4.0
     area = 4.0 * half_deg**2 * math.cos(math.radians(10.0))
-    best = []
-    for _ in range(600):
-        n = rng.poisson(FLARING_PER_DEG2 * area)
-        places = {
-            "ra_deg": 120.0 + rng.uniform(-half_deg, half_deg, n),
-            "dec_deg": 10.0 + rng.uniform(-half_deg, half_deg, n),
-        }
-        pairs = find(neutrino, flares(rng.uniform(-30.0, 30.0, n), 2.0, **places))
+    window_d = window_of(neutrino).length_s / SECONDS_PER_DAY
+    background = Background({survey.value: new_in_window_per_deg2 / window_d for survey in SURVEYS}, "as drawn")
+    assert neutrino.trigger_time is not None
+    begin = datetime_to_mjd_tai(neutrino.trigger_time) + window_of(neutrino).start_s / SECONDS_PER_DAY
+    region = region_of(PLACE)
+
+    def anywhere(n: int) -> tuple[np.ndarray, np.ndarray]:
+        return 120.0 + rng.uniform(-half_deg, half_deg, n), 10.0 + rng.uniform(-half_deg, half_deg, n)
+
+    rarest = []
+    for _ in range(800):
+        n_flares, n_new = rng.poisson(FLARING_PER_DEG2 * area), rng.poisson(new_in_window_per_deg2 * area)
+        ra, dec = anywhere(n_flares)
+        pairs = find(neutrino, flares(rng.uniform(-30.0, 30.0, n_flares), 2.0, ra_deg=ra, dec_deg=dec), background)
+        new = make_objects(*anywhere(n_new), begin + rng.uniform(0.0, window_d, n_new))
+        pairs += find_coincidences(neutrino, region, new, background, max_credible_level=LEVEL)
         if pairs:
-            best.append(min(pair.p_chance for pair in pairs))
-    # The rarest of a sky is uniform up to where the search ends.
-    edge = region_of(PLACE).area_deg2(LEVEL)
-    assert stats.kstest(np.array(best) / -math.expm1(-FLARING_PER_DEG2 * edge), "uniform").pvalue > 0.01
-    assert len(best) == pytest.approx(600 * -math.expm1(-FLARING_PER_DEG2 * edge), abs=4.0 * math.sqrt(150))
+            rarest.append(min(pair.p_chance for pair in pairs))
+    # The rarest of a sky is uniform up to where the search for both kinds ends.
+    edge = -math.expm1(-(FLARING_PER_DEG2 + new_in_window_per_deg2) * region.area_deg2(LEVEL))
+    assert len(rarest) == pytest.approx(800 * edge, abs=4.0 * math.sqrt(800 * edge * (1.0 - edge) + 1.0))
+    assert stats.kstest(np.array(rarest) / edge, "uniform").pvalue > 0.01
 
 
 def test_a_measured_number_of_flares_takes_the_place_of_the_stated_one(
