@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from coordinator.lifecycle import event_from_notices
 from graph import codec
 from graph.model import AlertTense, AlertType, Circle, Localization, Messenger, Notice
 from graph.objects import ObjectColumns
-from graph.regions import Region, overlap_integral, region_of
+from graph.regions import Region, SkyMapRegion, overlap_integral, region_of
 from graph.sky import MAX_ORDER, FloatArray, SkyMap, ang2pix, cell_centres
 from graph.times import datetime_to_mjd_tai
 from graph.volume import N_SHELLS, VolumeRanking, has_distances
@@ -39,6 +40,12 @@ TRIGGER = datetime(2026, 3, 1, tzinfo=UTC)
 
 RUNS = 5
 """Repetitions of a measurement, of which the fastest counts: the machine may have other work."""
+
+POSITIONS_AT_ONCE = (200, 2_000, 20_000)
+"""Positions looked up in all open maps at a time: a small batch of the stream, a large one, a replay."""
+
+OPEN_MAPS = 50
+"""Maps that they are looked up in: the share of gravitational waves among `OPEN_EVENTS`."""
 
 OPEN_EVENTS = 200
 """Open events of the batch: half a year of Fermi."""
@@ -166,7 +173,8 @@ def _look_ups(region: Region, skymap: SkyMap, ra_deg: FloatArray, dec_deg: Float
     """Measure positions a second, on the sky and in space."""
     n = len(ra_deg)
     figures: dict[str, object] = {
-        "positions_2d_per_s": round(n / best_seconds(lambda: region.credible_level(ra_deg, dec_deg)))
+        "positions_2d_per_s": round(n / best_seconds(lambda: region.credible_level(ra_deg, dec_deg))),
+        "positions_by_maps_per_s": _by_maps(skymap, ra_deg, dec_deg),
     }
     if not has_distances(skymap):
         return figures
@@ -176,6 +184,20 @@ def _look_ups(region: Region, skymap: SkyMap, ra_deg: FloatArray, dec_deg: Float
     distance_mpc = np.linspace(1.0, N_SHELLS, n) * ranking.shell_mpc
     seconds = best_seconds(lambda: ranking.credible_level(ang2pix(ra_deg, dec_deg), distance_mpc))
     return figures | {"positions_3d_per_s": round(n / seconds)}
+
+
+def _by_maps(skymap: SkyMap, ra_deg: FloatArray, dec_deg: FloatArray) -> dict[str, int]:
+    """Return looks a second of some positions in many maps, each map with its own memory, by positions at a time."""
+    maps = [SkyMapRegion(skymap) for _ in range(OPEN_MAPS)]
+
+    def look(n: int) -> None:
+        pixel = ang2pix(ra_deg[:n], dec_deg[:n])
+        for one in maps:
+            one.at_pixels(pixel)
+
+    # Open maps have been looked into before.
+    look(POSITIONS_AT_ONCE[-1])
+    return {str(n): round(n * OPEN_MAPS / best_seconds(partial(look, n))) for n in POSITIONS_AT_ONCE}
 
 
 def draw_objects(rng: np.random.Generator, n: int, first_d: float, last_d: float) -> ObjectColumns:
