@@ -197,7 +197,8 @@ def _by_maps(skymap: SkyMap, ra_deg: FloatArray, dec_deg: FloatArray) -> dict[st
 
     # Open maps have been looked into before.
     look(POSITIONS_AT_ONCE[-1])
-    return {str(n): round(n * OPEN_MAPS / best_seconds(partial(look, n))) for n in POSITIONS_AT_ONCE}
+    measured = [n for n in POSITIONS_AT_ONCE if n <= len(ra_deg)]
+    return {str(n): round(n * OPEN_MAPS / best_seconds(partial(look, n))) for n in measured}
 
 
 def draw_objects(rng: np.random.Generator, n: int, first_d: float, last_d: float) -> ObjectColumns:
