@@ -68,7 +68,8 @@ def test_a_small_run_has_every_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = CorrelatePlan(objects=3000, positions=3000, notices=6, batch_objects=200, raster_order=6)
     figures = bench_correlate(plan, lambda *step: heard.append(step))
     wanted = {
-        "map_cells", "positions_2d_per_s", "positions_by_maps_per_s", "positions_3d_per_s", "rank_volume_s", "batch", "overlap", "latency_s",
+        "map_cells", "positions_2d_per_s", "positions_by_maps_per_s", "positions_3d_per_s", "rank_volume_s",
+        "batch", "overlap", "latency_s",
         "peers", "agreement", "peak_memory_mb", "memory_mb", "n", "cores", "versions",
     }  # fmt: skip
     assert set(figures) == wanted
