@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.config import ApiSettings
+from compose.archive import ArchiveAnswers
 from compose.night import Stopwatch, run_night
 from compose.testing import Installation
 from graph.bus import read_all
@@ -116,10 +117,25 @@ def fingerprint(installation: Installation) -> list[str]:
     return sorted(json.dumps(item, sort_keys=True, default=str) for item in (*nodes, *edges))
 
 
+def assert_what_was_seen_was_looked_at(client: TestClient, events: list[dict[str, Any]]) -> None:
+    """Each newest detection of a candidate, as the graph has it, is one of the visits that the archive tells of."""
+    small = [event for event in events if event["localization"] and (event["localization"]["area_90_deg2"] or 99.0) < 1]
+    candidates = 0
+    for event in small:
+        path = f"/api/v1/events/{event['event_key']}"
+        answer = client.get(f"{path}/visits", params={"limit": 500}).json()
+        looked = {(visit["survey"], round(visit["midpoint_mjd_tai"] * 86_400)) for visit in answer["items"]}
+        for candidate in client.get(f"{path}/candidates", params={"state": "open"}).json()["items"]:
+            seen = candidate["object"]
+            assert (seen["survey"], round(seen["last_midpoint_mjd_tai"] * 86_400)) in looked
+            candidates += 1
+    assert candidates > 0
+
+
 def assert_the_api_shows_it(installation: Installation, summary: dict[str, Any]) -> None:
     with (
         GraphReader.open(installation.settings.graph) as reader,
-        TestClient(create_app(ApiSettings(), reader)) as client,
+        TestClient(create_app(ApiSettings(), reader, visits=ArchiveAnswers.of(installation.settings))) as client,
     ):
         assert client.get("/api/v1/health").json()["status"] == "ok"
         events = client.get("/api/v1/events", params={"limit": 50}).json()["items"]
@@ -130,6 +146,7 @@ def assert_the_api_shows_it(installation: Installation, summary: dict[str, Any])
         candidates = client.get(f"/api/v1/events/{busiest['event_key']}/candidates").json()["items"]
         assert len(candidates) == busiest["n_open_coincidences"]
         assert sum(event["n_open_coincidences"] for event in events) == summary["coincidences"]
+        assert_what_was_seen_was_looked_at(client, events)
         for case, n_targets in summary["lists"].items():
             answer = client.get(f"/api/v1/lists/{case}", params={"limit": 500})
             if n_targets == 0:
