@@ -58,6 +58,9 @@ CHECKED_EVERY_S = 600.0
 """Least time between two looks for a finished night [s]; a night is a day long and a look costs an index look-up."""
 
 
+PATIENCE_S = 3600.0
+"""Longest time for which a night waits while there is other work [s]: to count it takes seconds."""
+
 NO_FLARES: Mapping[str, int] = MappingProxyType({})
 """Known blazars in a flare where none was counted."""
 
@@ -135,7 +138,7 @@ class NightlyBackground:
         self._counts = counts
         self._clock = clock
         self._nights = read_nights(self._file)
-        self._next_look = -float("inf")
+        self._next_look = clock()
         self._correction = None
         if self._settings.apply_calibration:
             self._correction = read_correction(settings.home / CALIBRATION_FILE)
@@ -150,8 +153,12 @@ class NightlyBackground:
         begin, end = night_bounds_mjd_tai(min(nights))[0], night_bounds_mjd_tai(max(nights))[1]
         return background_from_nights(nights, stated, self._correction, self._counts.flaring_blazars(begin, end))
 
-    def refresh(self) -> Background | None:
+    def refresh(self, *, busy: bool = False) -> Background | None:
         """Count the nights that were finished since the last look; return the new background, None if it stands.
+
+        Parameters
+        ----------
+        busy : there is other work, for which this one waits up to `PATIENCE_S`.
 
         Notes
         -----
@@ -159,7 +166,8 @@ class NightlyBackground:
         first, so that a long history does not hold up the notices. Only nights of the last ``background_nights``
         are counted and kept.
         """
-        if not self._settings.background_nights or self._clock() < self._next_look:
+        wanted_at = self._next_look + (PATIENCE_S if busy else 0.0)
+        if not self._settings.background_nights or self._clock() < wanted_at:
             return None
         self._next_look = self._clock() + CHECKED_EVERY_S
         newest_mjd_tai = self._store.newest_midpoint_mjd_tai()

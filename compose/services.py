@@ -225,7 +225,7 @@ def _coordinate(
 
         def beside() -> None:
             association.work()
-            if (background := nightly.refresh()) is not None:
+            if (background := nightly.refresh(busy=not coordinator.is_idle)) is not None:
                 coordinator.use_background(background)
 
         inbox = _inbox(settings, COORDINATOR_GROUP, NOTICES, OBJECTS)

@@ -18,6 +18,7 @@ from compose.background import (
     CALIBRATION_FILE,
     CHECKED_EVERY_S,
     FEWEST_NIGHTS,
+    PATIENCE_S,
     NightlyBackground,
     background_from_nights,
     measure_night,
@@ -177,6 +178,18 @@ def test_too_little_is_not_used() -> None:
     few_objects = {NIGHT + i: {"ztf": random_night(i, 0.5)} for i in range(FEWEST_NIGHTS)}
     for nights in (few_nights, few_objects, {}):
         assert background_from_nights(nights, DEFAULT_BACKGROUND).provenance == DEFAULT_BACKGROUND.provenance
+
+
+def test_a_night_waits_for_other_work_but_not_for_ever(tmp_path: Path) -> None:
+    now = [0.0]
+    newest = Newest(night_bounds_mjd_tai(NIGHT + 4)[0] + 0.3)
+    nightly = NightlyBackground(settings_of(tmp_path), newest, counts_of(rows()), clock=lambda: now[0])  # type: ignore[arg-type]
+    assert nightly.refresh(busy=True) is None
+    assert nightly.refresh() is not None
+    now[0] += PATIENCE_S
+    assert nightly.refresh(busy=True) is None
+    now[0] += BETWEEN_NIGHTS_S
+    assert nightly.refresh(busy=True) is not None
 
 
 def test_flares_are_counted_over_the_nights_that_are_kept(tmp_path: Path) -> None:
