@@ -10,10 +10,9 @@ from api.cutouts import Cutout, CutoutKind
 from compose.clock import utc_now
 from compose.config import Settings
 from graph.errors import NotFoundError, WireError
-from graph.model import Survey
 from graph.times import night_of_mjd_tai
 from graph.views import DetectionView
-from graph.visits import IntArray, VisitColumns, joined_visits
+from graph.visits import IntArray, VisitColumns
 from ingest.archive.cutouts import FITS, GZIPPED_FITS, read_cutouts
 from ingest.archive.notices import NoticeArchive
 from ingest.archive.reader import ArchiveReader
@@ -57,8 +56,7 @@ class ArchiveAnswers:
         ------
         StoreError : the archive cannot be read.
         """
-        window = (from_mjd_tai, until_mjd_tai)
-        return joined_visits([read_visits(self.reader, survey, cells, *window) for survey in Survey])
+        return read_visits(self.reader, cells, from_mjd_tai, until_mjd_tai)
 
     def cutout(self, detection: DetectionView, kind: CutoutKind) -> Cutout:
         """Return an image of a detection.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.exposure import Chance, Found, chance_of, samples_of, with_chance
+from coordinator.exposure import Chance, Found, chance_of, counted_with_others, samples_of, with_chance
 from coordinator.flaring import flaring_per_deg2, may_have_flares
 from coordinator.onset import onset_terms
 from coordinator.pairs import Measures, origin_terms, pairs_of
@@ -307,14 +307,9 @@ def _pairs(
 
 
 def _with_flares(chance: Chance, found: _Measured, survey: TextArray, area_deg2: float) -> Chance:
-    """Return the chance of new objects where known blazars in a flare were looked for as well: one more trial.
-
-    Notes
-    -----
-    Of both kinds as many are counted as rank as high by the number expected, or all that the region holds of them.
-    """
+    """Return the chance of new objects where known blazars in a flare were looked for as well: one more trial."""
     flaring = flaring_per_deg2(found.background, survey) * area_deg2
-    return replace(chance, expected=chance.expected + np.minimum(chance.expected, flaring), trials=chance.trials + 1)
+    return replace(chance, expected=counted_with_others(chance.expected, flaring), trials=chance.trials + 1)
 
 
 def _terms(event: Event, objects: ObjectColumns, rows: RowArray, found: _Measured) -> list[tuple[Term, ...]]:

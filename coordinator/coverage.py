@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from coordinator.coincidence import level_searched
 from coordinator.exposure import samples_of
+from coordinator.strata import CELL_ORDER
 from graph.errors import NotFoundError
 from graph.model import Survey
 from graph.regions import region_of
 from graph.sky import ang2pix
 from graph.times import SECONDS_PER_DAY, datetime_to_mjd_tai
-from graph.visits import VISIT_CELL_SHIFT
+from graph.visits import VISIT_CELL_ORDER, VISIT_CELL_SHIFT
 
 if TYPE_CHECKING:
     from graph.model import Event
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-COARSE_SHIFT: Final = 4
+COARSE_SHIFT: Final = 2 * (VISIT_CELL_ORDER - CELL_ORDER)
 """Bits of a cell below the one of order 5 that it is part of: those are what is read at once."""
 
 COARSE_CELLS: Final = 64

@@ -189,6 +189,16 @@ def counted_together(ranked_by: FloatArray, edges: FloatArray) -> FloatArray:
     return np.maximum(held[full] + ranked_by * (len(ordered) - full), ranked_by)
 
 
+def counted_with_others(expected: FloatArray, others: FloatArray) -> FloatArray:
+    """Return the objects expected at or before some ranks (m,), others (m,) of another kind counted with them.
+
+    Notes
+    -----
+    Of the other kind as many count as rank as high by the number expected, or all that the region holds of them.
+    """
+    return expected + np.minimum(expected, others)
+
+
 def edges_of(rates: Rates, samples: Samples, window_d: float, turn_deg: float = 0.0) -> FloatArray:
     """Return the objects expected in each stratum (s,) in the whole searched region."""
     latitude, visits = _places(rates, samples.ra_deg + turn_deg, samples.dec_deg)

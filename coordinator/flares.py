@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.coincidence import is_real, level_searched
-from coordinator.exposure import expected_in, samples_of
+from coordinator.exposure import counted_with_others, expected_in, samples_of
 from coordinator.flaring import FLARE_WINDOW, flaring_per_deg2, may_have_flares
 from coordinator.pairs import FloatArray, Measures, RowArray, origin_terms, pairs_of
 from coordinator.places import Place, place_of
@@ -85,9 +85,8 @@ def find_flares(
         return ()
     survey, delta_t_s = flares.objects.survey[rows], delta_t_s[rows]
     per_deg2 = flaring_per_deg2(background, survey)
-    expected = per_deg2 * place.searched_deg2
-    # New objects were looked for as well: as many of them count as rank as high, see `coordinator.coincidence`.
-    expected = expected + np.minimum(expected, _new_objects(entry, background, survey, level))
+    new_objects = _new_objects(entry, background, survey, level)
+    expected = counted_with_others(per_deg2 * place.searched_deg2, new_objects)
     rarity = _rarity(event, background, survey, per_deg2, expected)
     terms = _terms(event, place, delta_t_s, flares.flux_ratio[rows], rarity)
     return pairs_of(event, region, flares.objects, rows, Measures(delta_t_s, place.level, expected, terms))

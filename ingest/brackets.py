@@ -13,6 +13,7 @@ import numpy as np
 
 from graph.times import SECONDS_PER_DAY
 from ingest.alerts.columns import (
+    LIMIT_SIGMA,
     BoolArray,
     ByteArray,
     FloatArray,
@@ -26,10 +27,6 @@ from ingest.alerts.columns import (
 
 SEEN_SIGMA: Final = 3.0
 """Forced flux over its error [1] below which a visit saw nothing; Masci et al. 2023, arXiv:2305.16279."""
-
-LIMIT_SIGMA: Final = 5.0
-"""Upper limit of such a visit in units of its error [1], ibid.; so are the limits that packets state."""
-
 
 SAME_VISIT_D: Final = 1.0 / SECONDS_PER_DAY
 """Times of one visit differ by less than this [d]: ZTF's record of the first detection by milliseconds; no exposure is
@@ -53,7 +50,7 @@ class Brackets:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Points:
+class _Points:
     """Measurements (p,) of visits and the rows that they belong to, each row's in order of time."""
 
     row: IntArray
@@ -63,7 +60,7 @@ class Points:
     band: ByteArray
 
 
-def limits_of(curves: LightCurves, forced: ForcedPhotometry) -> Points:
+def _limits(curves: LightCurves, forced: ForcedPhotometry) -> _Points:
     """Return the visits that saw nothing, with their 5 sigma limits: as stated, then as forced photometry has them."""
     stated = _chosen(curves, curves.upper_limit_njy > 0.0, curves.upper_limit_njy)
     err = forced.psf_flux_err_njy
@@ -71,7 +68,7 @@ def limits_of(curves: LightCurves, forced: ForcedPhotometry) -> Points:
     row = np.concatenate([stated.row, unseen.row])
     time = np.concatenate([stated.midpoint_mjd_tai, unseen.midpoint_mjd_tai])
     order = np.lexsort((time, row))
-    return Points(
+    return _Points(
         row[order],
         time[order],
         np.concatenate([stated.flux_njy, unseen.flux_njy])[order],
@@ -90,7 +87,7 @@ def brackets_of(curves: LightCurves, forced: ForcedPhotometry, first_midpoint_mj
     n = len(first_midpoint_mjd_tai)
     detected = _chosen(curves, np.isfinite(curves.psf_flux_njy), curves.psf_flux_njy)
     first = _last(detected, np.abs(detected.midpoint_mjd_tai - first_midpoint_mjd_tai[detected.row]) < SAME_VISIT_D, n)
-    limits = limits_of(curves, forced)
+    limits = _limits(curves, forced)
     limit = _last(limits, limits.midpoint_mjd_tai < first_midpoint_mjd_tai[limits.row] - SAME_VISIT_D, n)
     return Brackets(
         magnitude(first.flux_njy),
@@ -101,19 +98,19 @@ def brackets_of(curves: LightCurves, forced: ForcedPhotometry, first_midpoint_mj
     )
 
 
-def _chosen(points: LightCurves | ForcedPhotometry, chosen: BoolArray, flux_njy: FloatArray) -> Points:
+def _chosen(points: LightCurves | ForcedPhotometry, chosen: BoolArray, flux_njy: FloatArray) -> _Points:
     """Return some points of a ragged array, with the flux that is wanted of each."""
     at = np.flatnonzero(chosen)
     row = np.searchsorted(points.offsets, at, side="right") - 1
-    return Points(row, points.midpoint_mjd_tai[at], flux_njy[at], points.band[at])
+    return _Points(row, points.midpoint_mjd_tai[at], flux_njy[at], points.band[at])
 
 
-def _last(points: Points, chosen: BoolArray, n: int) -> Points:
+def _last(points: _Points, chosen: BoolArray, n: int) -> _Points:
     """Return the newest chosen point of each of n rows; NaN and band -1 where there is none."""
     at = np.flatnonzero(chosen)
     newest = at[np.append(np.diff(points.row[at]) != 0, True)] if len(at) else at
     row = points.row[newest]
-    found = Points(np.arange(n), np.full(n, np.nan), np.full(n, np.nan), np.full(n, -1, dtype=np.int8))
+    found = _Points(np.arange(n), np.full(n, np.nan), np.full(n, np.nan), np.full(n, -1, dtype=np.int8))
     found.midpoint_mjd_tai[row] = points.midpoint_mjd_tai[newest]
     found.flux_njy[row] = points.flux_njy[newest]
     found.band[row] = points.band[newest]

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from compose.bench.correlate_peers import compare_with_peers, measure_peers
+from compose.bench.correlate_peers import POSITIONS_2D, compare_with_peers, measure_peers
+from compose.bench.meters import RUNS, best_seconds
 from coordinator.background import DEFAULT_BACKGROUND
 from coordinator.coincidence import OpenEvent, find_coincidences, match_batch
 from coordinator.lifecycle import event_from_notices
@@ -38,17 +39,11 @@ PACKAGES = ("numpy", "cdshealpix")
 TRIGGER = datetime(2026, 3, 1, tzinfo=UTC)
 """Trigger time of the first event; any would do."""
 
-RUNS = 5
-"""Repetitions of a measurement, of which the fastest counts: the machine may have other work."""
-
-POSITIONS_AT_ONCE = (200, 2_000, 20_000)
-"""Positions looked up in all open maps at a time: a small batch of the stream, a large one, a replay."""
-
-OPEN_MAPS = 50
-"""Maps that they are looked up in: the share of gravitational waves among `OPEN_EVENTS`."""
-
 OPEN_EVENTS = 200
 """Open events of the batch: half a year of Fermi."""
+
+OPEN_MAPS = OPEN_EVENTS // 4
+"""Maps that positions are looked up in at a time: the share of gravitational waves among `OPEN_EVENTS`."""
 
 BATCH_OBJECTS = 10_000
 """Objects of the batch: a minute of LSST."""
@@ -159,16 +154,6 @@ def _densest(skymap: SkyMap) -> tuple[float, float]:
     return float(ra_deg[0]), float(dec_deg[0])
 
 
-def best_seconds(work: Callable[[], object], runs: int = RUNS) -> float:
-    """Return the shortest wall time of a piece of work [s]."""
-    seconds = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
-
-
 def _look_ups(region: Region, skymap: SkyMap, ra_deg: FloatArray, dec_deg: FloatArray) -> dict[str, object]:
     """Measure positions a second, on the sky and in space."""
     n = len(ra_deg)
@@ -196,8 +181,8 @@ def _by_maps(skymap: SkyMap, ra_deg: FloatArray, dec_deg: FloatArray) -> dict[st
             one.at_pixels(pixel)
 
     # Open maps have been looked into before.
-    look(POSITIONS_AT_ONCE[-1])
-    measured = [n for n in POSITIONS_AT_ONCE if n <= len(ra_deg)]
+    look(POSITIONS_2D[-1])
+    measured = [n for n in POSITIONS_2D if n <= len(ra_deg)]
     return {str(n): round(n * OPEN_MAPS / best_seconds(partial(look, n))) for n in measured}
 
 

@@ -5,7 +5,6 @@ They are published under the GPL and are oracles here, never part of Heliograph:
 
 from __future__ import annotations
 
-import time
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -15,6 +14,7 @@ from astropy import units
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
+from compose.bench.meters import best_seconds
 from graph.regions import Region, overlap_integral, region_of, to_skymap
 from graph.sky import MAX_ORDER, FloatArray, IntArray, SkyMap, ang2pix
 from graph.volume import VolumeRanking, has_distances
@@ -25,7 +25,7 @@ POSITIONS_2D = (200, 2_000, 20_000)
 POSITIONS_3D = (200, 2_000)
 """Positions and distances looked up in space at a time."""
 
-RUNS = 3
+PEER_RUNS = 3
 """Repetitions of a peer's look-up, of which the fastest counts; in space one takes many seconds."""
 
 LAYERS = {"DISTMU": "distance_mu_mpc", "DISTSIGMA": "distance_sigma_mpc", "DISTNORM": "distance_norm_mpc2"}
@@ -77,12 +77,7 @@ def measure_peers(skymap: SkyMap, ra_deg: FloatArray, dec_deg: FloatArray) -> di
 
 def _seconds(peer: Any, table: Any, places: Any) -> float:  # noqa: ANN401 - see _peer
     """Return the shortest time of a look-up; the first one of a process imports and compiles."""
-    seconds = []
-    for _ in range(RUNS):
-        started = time.perf_counter()
-        peer.crossmatch(table, places)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    return best_seconds(lambda: peer.crossmatch(table, places), PEER_RUNS)
 
 
 def compare_with_peers(skymap: SkyMap, second: Region, ra_deg: FloatArray, dec_deg: FloatArray) -> dict[str, object]:

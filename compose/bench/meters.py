@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 import psutil
+
+RUNS = 5
+"""Repetitions of a measurement, of which the fastest counts: the machine may have other work."""
 
 SAMPLE_INTERVAL_S = 0.5
 """Time between samples [s]: a sample costs some 5 ms, so one percent of a core."""
@@ -146,3 +149,13 @@ class FamilyMeter:
             self._last_s[pid] = times.user + times.system
             cpu_s[part] += self._last_s[pid]
         self._samples.append(Sample(time.perf_counter(), dict(cpu_s), dict(rss_bytes)))
+
+
+def best_seconds(work: Callable[[], object], runs: int = RUNS) -> float:
+    """Return the shortest wall time of a piece of work [s]."""
+    seconds = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

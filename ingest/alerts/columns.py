@@ -26,6 +26,9 @@ BANDS = "ugrizy"
 AB_ZERO_POINT_NJY_MAG = 31.4
 """AB magnitude of 1 nJy [mag]: -2.5 log10(1e-9 Jy / 3631 Jy) = 31.4000; Oke & Gunn 1983, doi:10.1086/160817."""
 
+LIMIT_SIGMA = 5.0
+"""Depth of an upper limit in units of the error of a visit [1]: ZTF's diffmaglim is one of 5 sigma, LSST makes a source
+of 5 sigma; so does Masci et al. 2023, arXiv:2305.16279, for forced photometry."""
 
 _LETTERS = np.array([*BANDS, ""], dtype=object)
 """Band letter by code; the last one answers code -1."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graph.model import Survey
-from ingest.alerts.columns import AB_ZERO_POINT_NJY_MAG, BANDS, AlertColumns, Reject, TextArray
+from ingest.alerts.columns import AB_ZERO_POINT_NJY_MAG, BANDS, LIMIT_SIGMA, AlertColumns, Reject, TextArray
 from ingest.alerts.lightcurve import (
     Points,
     build_forced,
@@ -27,10 +27,6 @@ from ingest.alerts.slots import Decoded, Slots
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-LIMIT_SIGMA = 5.0
-"""Limiting flux in units of diaNoise, the 1 sigma noise of a visit at the object: LSST makes a source of 5 sigma, and
-ZTF's diffmaglim is one of 5 sigma."""
 
 DETECTORS_PER_VISIT = 1000
 """Numbers that a visit has for its detectors in ccdVisitId (before 7.0): the camera's 205 need three digits."""
@@ -169,6 +165,7 @@ def _limits(slots: Slots) -> Points:
     """Return the upper limits that rows describe."""
     noise = slots.floats("diaNoise")
     absent = np.full(len(slots), np.nan)
+    # diaNoise is the 1 sigma noise of the visit at the object.
     limit = np.where(np.isfinite(noise) & (noise > 0.0), LIMIT_SIGMA * noise, np.nan)
     return Points(slots.floats("midpointMjdTai"), _BAND_OF_LETTER[slots.letters("band")], absent, absent, limit)
 

@@ -6,6 +6,7 @@ found is the graph's matter; here the archive also speaks for visits that found 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,9 +15,8 @@ import pyarrow.compute as pc
 
 from graph.times import SECONDS_PER_DAY, night_of_mjd_tai
 from graph.visits import VISIT_CELL_ORDER, VISIT_CELL_SHIFT, VisitColumns, joined_visits
-from ingest.alerts.columns import BANDS, FloatArray, IntArray, band_letters, magnitude
+from ingest.alerts.columns import BANDS, LIMIT_SIGMA, FloatArray, IntArray, band_letters, magnitude
 from ingest.archive.layout import CELL_ORDER
-from ingest.brackets import LIMIT_SIGMA
 
 if TYPE_CHECKING:
     from graph.model import Survey
@@ -40,9 +40,7 @@ Looks = tuple[IntArray, IntArray, IntArray, FloatArray]
 """Second [s since MJD 0, TAI], band code, cell and limiting flux [nJy] of some looks."""
 
 
-def read_visits(
-    reader: ArchiveReader, survey: Survey, cells: IntArray, from_mjd_tai: float, until_mjd_tai: float
-) -> VisitColumns:
+def read_visits(reader: ArchiveReader, cells: IntArray, from_mjd_tai: float, until_mjd_tai: float) -> VisitColumns:
     """Return the visits of some cells in a closed time window [d, TAI], as the packets of its nights tell of them.
 
     Parameters
@@ -57,30 +55,34 @@ def read_visits(
     -----
     A visit of which no packet of these nights tells is not found. What is not public is left out.
     """
-    first, last = int(night_of_mjd_tai(from_mjd_tai)), int(night_of_mjd_tai(until_mjd_tai))
+    window = from_mjd_tai, until_mjd_tai
+    first, last = night_of_mjd_tai(window).tolist()
     coarse = np.unique(cells >> _COARSE_SHIFT).tolist()
-    found: list[Looks] = []
+    found: dict[Survey, list[Looks]] = defaultdict(list)
     for night in reader.nights():
-        if night.survey is survey and first <= night.night <= last:
-            for batch in reader.scan(survey, night.night, coarse, COLUMNS):
-                looks = _looks(batch, cells)
-                inside = (looks[0] >= from_mjd_tai * SECONDS_PER_DAY) & (looks[0] <= until_mjd_tai * SECONDS_PER_DAY)
-                found.append((looks[0][inside], looks[1][inside], looks[2][inside], looks[3][inside]))
-    if not found:
-        return joined_visits([])
-    return _merged(survey, *(np.concatenate(column) for column in zip(*found, strict=True)))
+        if first <= night.night <= last:
+            batches = reader.scan(night.survey, night.night, coarse, COLUMNS)
+            found[night.survey] += [_looks(batch, cells, window) for batch in batches]
+    return joined_visits(
+        [
+            _merged(survey, *(np.concatenate(column) for column in zip(*looks, strict=True)))
+            for survey, looks in found.items()
+            if looks
+        ]
+    )
 
 
-def _looks(batch: pa.RecordBatch, cells: IntArray) -> Looks:
-    """Return what the packets of some cells say of visits."""
+def _looks(batch: pa.RecordBatch, cells: IntArray, window_mjd_tai: tuple[float, float]) -> Looks:
+    """Return what the packets of some cells say of visits in a time window [d, TAI]."""
     cell = batch["healpix29"].to_numpy() >> VISIT_CELL_SHIFT
     wanted = np.isin(cell, cells) & batch["is_public"].to_numpy(zero_copy_only=False).astype(np.bool_)
     batch, cell = batch.filter(pa.array(wanted)), cell[wanted]
     parts = [_points(batch, cell, prefix) for prefix in ("light_curve", "forced")]
     time, band, owner, limit = (np.concatenate(column) for column in zip(*parts, strict=True))
-    known = np.isfinite(time) & (limit > 0.0) & (band >= 0)
-    second = np.rint(time[known] * SECONDS_PER_DAY).astype(np.int64)
-    return second, band[known].astype(np.int64), owner[known], limit[known]
+    second = np.rint(time * SECONDS_PER_DAY)
+    begin, end = (edge * SECONDS_PER_DAY for edge in window_mjd_tai)
+    known = (second >= begin) & (second <= end) & (limit > 0.0) & (band >= 0)
+    return second[known].astype(np.int64), band[known], owner[known], limit[known]
 
 
 def _points(batch: pa.RecordBatch, cell: IntArray, prefix: str) -> tuple[FloatArray, IntArray, IntArray, FloatArray]:

@@ -68,7 +68,7 @@ def test_every_look_is_told_once_with_the_middle_of_its_limits(filled: tuple[Any
     columns = decoded(recording)
     truth = told_plainly(columns)
     assert len(truth) > 20
-    found = read_visits(reader, recording.survey, np.unique(cells_of(columns)), 0.0, 99_000.0)
+    found = read_visits(reader, np.unique(cells_of(columns)), 0.0, 99_000.0)
     assert set(found.survey.tolist()) == {recording.survey.value}
     looks = read(found)
     assert set(looks) == set(truth)
@@ -83,7 +83,7 @@ def test_only_the_wanted_cells_and_times_are_told(filled: tuple[Any, ArchiveRead
     columns = decoded(recording)
     wanted = np.unique(cells_of(columns))[::3]
     middle = float(np.median(columns.midpoint_mjd_tai))
-    found = read(read_visits(reader, recording.survey, wanted, middle - 5.0, middle))
+    found = read(read_visits(reader, wanted, middle - 5.0, middle))
     truth = told_plainly(columns)
     inside = {
         look
@@ -98,12 +98,12 @@ def test_only_the_wanted_cells_and_times_are_told(filled: tuple[Any, ArchiveRead
 def test_a_compacted_night_tells_the_same(filled: tuple[Any, ArchiveReader]) -> None:
     recording, reader = filled
     cells = np.unique(cells_of(decoded(recording)))[:5]
-    before = read(read_visits(reader, recording.survey, cells, 0.0, 99_000.0))
+    before = read(read_visits(reader, cells, 0.0, 99_000.0))
     for night in reader.nights():
         compact_night(reader.storage, night)
-    assert read(read_visits(reader, recording.survey, cells, 0.0, 99_000.0)) == before != {}
+    assert read(read_visits(reader, cells, 0.0, 99_000.0)) == before != {}
 
 
 def test_an_empty_archive_and_an_empty_sky_tell_nothing(tmp_path: Path) -> None:
     reader = ArchiveReader(str(tmp_path))
-    assert len(read_visits(reader, Survey.ZTF, np.arange(5), 60_000.0, 60_010.0)) == 0
+    assert len(read_visits(reader, np.arange(5), 60_000.0, 60_010.0)) == 0
