@@ -45,27 +45,14 @@ class SkyCounts:
         rows = self._connection.read(
             "count_new_objects", from_mjd_tai=from_mjd_tai, until_mjd_tai=until_mjd_tai, cell_pixels=cell_pixels
         )
-        # The middle of the half magnitude: no edge of a bin falls into one.
-        halves = [np.nan if row["half_magnitudes"] is None else row["half_magnitudes"] for row in rows]
-        return {
-            name: NewObjects(
-                np.array([rows[i]["top_class"] or "" for i in chosen], dtype=object),
-                np.array([halves[i] for i in chosen], dtype=np.float64) / 2.0 + 0.25,
-                np.array([rows[i]["cell"] for i in chosen], dtype=np.int64),
-                np.array([rows[i]["n"] for i in chosen], dtype=np.int64),
-            )
-            for name, chosen in _by_survey([str(row["survey"]) for row in rows]).items()
-        }
+        return {str(row["survey"]): _new_objects(row["found"]) for row in rows}
 
     def visited_cells(self, from_mjd_tai: float, until_mjd_tai: float, cell_pixels: int) -> dict[str, IntArray]:
         """Return the cells with a detection or an upper limit in a time window [d, TAI], by survey."""
         rows = self._connection.read(
             "count_visited_cells", from_mjd_tai=from_mjd_tai, until_mjd_tai=until_mjd_tai, cell_pixels=cell_pixels
         )
-        return {
-            name: np.array([rows[i]["cell"] for i in chosen], dtype=np.int64)
-            for name, chosen in _by_survey([str(row["survey"]) for row in rows]).items()
-        }
+        return {str(row["survey"]): np.array(row["cells"], dtype=np.int64) for row in rows}
 
     def flaring_blazars(self, from_mjd_tai: float, until_mjd_tai: float) -> dict[str, int]:
         """Return how many known blazars were seen in a flare in a time window [d, TAI], by survey.
@@ -78,6 +65,13 @@ class SkyCounts:
         return {str(row["survey"]): int(row["n"]) for row in rows}
 
 
-def _by_survey(names: list[str]) -> dict[str, list[int]]:
-    """Return the rows of each survey."""
-    return {name: [i for i, other in enumerate(names) if other == name] for name in sorted(set(names))}
+def _new_objects(found: list[tuple[str | None, int | None, int, int]]) -> NewObjects:
+    top_class, half_magnitudes, cell, n_objects = zip(*found, strict=True)
+    # The middle of the half magnitude: no edge of a bin falls into one.
+    halves = np.array([np.nan if half is None else half for half in half_magnitudes], dtype=np.float64)
+    return NewObjects(
+        np.array([name or "" for name in top_class], dtype=object),
+        halves / 2.0 + 0.25,
+        np.array(cell, dtype=np.int64),
+        np.array(n_objects, dtype=np.int64),
+    )

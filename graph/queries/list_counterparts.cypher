@@ -4,6 +4,7 @@
 // Index used: unique Event.event_key.
 UNWIND $event_keys AS event_key
 MATCH (o:Object)-[c:COINCIDES_WITH {state: 'open'}]->(e:Event {event_key: event_key})
+USING INDEX SEEK e:Event(event_key)
 WITH o, collect({event_key: event_key, log_bayes_factor: c.log_bayes_factor}) AS found, sum(c.log_bayes_factor) AS total
 WHERE size(found) >= $least
 WITH o, found, total ORDER BY total DESC, o.object_key LIMIT $limit

@@ -2,6 +2,7 @@
 // Result: flares, one list of lists, see graph.object_rows.listed_flares. Index: unique key of Object.
 UNWIND $object_keys AS object_key
 MATCH (o:Object {object_key: object_key})
+USING INDEX SEEK o:Object(object_key)
 WHERE o.last_flare_mjd_tai >= $from_mjd_tai
 MATCH (o)-[:HAS_DETECTION]->(d:Detection)
 WHERE d.flare_flux_ratio IS NOT NULL AND d.midpoint_mjd_tai >= $from_mjd_tai AND d.midpoint_mjd_tai <= $until_mjd_tai

@@ -3,7 +3,7 @@
 // Index: object_healpix29.
 UNWIND $ranges AS pixels
 MATCH (o:Object)
-USING INDEX o:Object(healpix29)
+USING INDEX SEEK o:Object(healpix29)
 WHERE o.healpix29 >= pixels[0] AND o.healpix29 <= pixels[1]
   AND o.first_midpoint_mjd_tai >= $from_mjd_tai AND o.first_midpoint_mjd_tai <= $until_mjd_tai
 RETURN collect([

@@ -71,11 +71,8 @@ class Newest:
 
 
 def rows(n_each: int = 500) -> RecordedGraph:
-    new = [
-        {"survey": "ztf", "top_class": "SN", "half_magnitudes": 40, "cell": 7, "n": n_each},
-        {"survey": "ztf", "top_class": None, "half_magnitudes": None, "cell": 8, "n": 1},
-    ]
-    visited = [{"survey": name, "cell": cell, "n": 9} for name, cell in (("ztf", 7), ("ztf", 8), ("lsst", 3))]
+    new = [{"survey": "ztf", "found": [["SN", 40, 7, n_each], [None, None, 8, 1]]}]
+    visited = [{"survey": "ztf", "cells": [7, 8]}, {"survey": "lsst", "cells": [3]}]
     return RecordedGraph(new, visited)
 
 
