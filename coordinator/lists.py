@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Final
 
 from coordinator.config import CoordinatorSettings
 from coordinator.priority import Steps
@@ -13,13 +15,18 @@ from coordinator.ranking import (
     MIN_DETECTIONS,
     SUPERNOVA,
     UNKNOWN_MAX_PROBABILITY,
+    best_targets,
     make_list,
     rank_targets,
 )
+from coordinator.search import slices_of_time
 from graph.event_store import EventStore
-from graph.model import Coincidence, ScienceCase, Target
+from graph.model import ScienceCase, Target
 from graph.sender import Sender
 from graph.taxonomy import kinds_of
+
+YOUNG_AT_A_TIME: Final = 20_000
+"""Young objects looked at in one slice: some 20 ms, and most are of no use to a list."""
 
 
 class ListKeeper:
@@ -52,18 +59,21 @@ class ListKeeper:
         return True
 
     def rank(self, cases: Iterable[ScienceCase]) -> Steps:
-        """Rank the targets of some science cases, each in a slice, and publish lists whose content has changed."""
+        """Rank the targets of some science cases, slice by slice, and publish lists whose content has changed."""
         chosen = tuple(cases)
         if len(chosen) == len(ScienceCase):
             # Set before they are read: what changes meanwhile is looked at the next time.
             self.is_stale, self._looked_at_s = False, self._clock()
         now_mjd_tai = self._store.newest_midpoint_mjd_tai()
         for case in chosen:
-            self._publish(case, now_mjd_tai)
+            if case in EVENT_CASES:
+                targets = self._of_events(case, now_mjd_tai)
+            else:
+                targets = yield from self._of_young_objects(case, now_mjd_tai)
+            self._publish(case, targets)
             yield
 
-    def _publish(self, case: ScienceCase, now_mjd_tai: float) -> None:
-        targets = self._targets(case, now_mjd_tai)
+    def _publish(self, case: ScienceCase, targets: Sequence[Target]) -> None:
         version, list_id, published_id = self._store.current_list(case)
         follow_up = make_list(case, version, targets)
         if version == 0 and not targets:
@@ -78,13 +88,26 @@ class ListKeeper:
         self._store.mark_list_published(follow_up)
         self.published += 1
 
-    def _targets(self, case: ScienceCase, now_mjd_tai: float) -> tuple[Target, ...]:
-        pairs: Iterable[Coincidence] = ()
+    def _of_events(self, case: ScienceCase, now_mjd_tai: float) -> tuple[Target, ...]:
+        """Return the targets of a case of events."""
+        limit = self._settings.list_length
+        pairs, objects = self._store.open_coincidences(case, limit)
+        return rank_targets(case, objects, pairs, now_mjd_tai=now_mjd_tai, limit=limit)
+
+    def _of_young_objects(self, case: ScienceCase, now_mjd_tai: float) -> Generator[None, None, tuple[Target, ...]]:
+        """Return the targets of a case of objects alone; they are read and ranked in slices of time, oldest first."""
+        is_supernova = case is ScienceCase.SUPERNOVA
+        look = partial(
+            self._store.young_objects,
+            classes=kinds_of(SUPERNOVA) if is_supernova else None,
+            max_probability=1.0 if is_supernova else UNKNOWN_MAX_PROBABILITY,
+            min_detections=MIN_DETECTIONS,
+        )
+        limit = self._settings.list_length
+        best: tuple[Target, ...] = ()
         since = now_mjd_tai - self._settings.list_window_d
-        if case in EVENT_CASES:
-            pairs, objects = self._store.open_coincidences(case, self._settings.list_length)
-        elif case is ScienceCase.SUPERNOVA:
-            objects = self._store.young_objects(since, kinds_of(SUPERNOVA), 1.0, MIN_DETECTIONS)
-        else:
-            objects = self._store.young_objects(since, None, UNKNOWN_MAX_PROBABILITY, MIN_DETECTIONS)
-        return rank_targets(case, objects, pairs, now_mjd_tai=now_mjd_tai, limit=self._settings.list_length)
+        for objects in slices_of_time(look, since, now_mjd_tai, YOUNG_AT_A_TIME):
+            found = rank_targets(case, objects, now_mjd_tai=now_mjd_tai, limit=limit)
+            best = best_targets((best, found), limit)
+            yield
+        return best

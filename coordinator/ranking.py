@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -79,6 +80,15 @@ def rank_targets(
     return tuple(
         _target(objects, row, terms, rank, pair) for rank, (row, terms, pair) in enumerate(scored[:limit], start=1)
     )
+
+
+def best_targets(parts: Iterable[Sequence[Target]], limit: int) -> tuple[Target, ...]:
+    """Return the best of the targets that `rank_targets` made of some parts of the objects, ranked among each other."""
+    every = sorted(
+        (target for part in parts for target in part),
+        key=lambda target: (-target.score, target.survey.value, target.object_id),
+    )
+    return tuple(replace(target, rank=rank) for rank, target in enumerate(every[:limit], start=1))
 
 
 def make_list(case: ScienceCase, version: int, targets: Sequence[Target]) -> FollowUpList:

@@ -12,11 +12,14 @@ from coordinator.windows import window_of
 from graph.times import datetime_to_mjd_tai
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from graph.model import Event
     from graph.objects import ObjectColumns
     from graph.regions import Region
+
+    Look = Callable[[float, float, int], tuple[ObjectColumns, int]]
+    """(from [d, TAI], until [d, TAI], most that are looked at) -> what was found, how many were looked at."""
 
 RANGES_AT_A_TIME: Final = 32
 """HEALPix ranges of one slice: so few enclose a circle with a fifth more area than it has, in one look-up of 5 ms."""
@@ -74,7 +77,17 @@ def objects_near(
 def objects_by_time(
     store: ObjectStore, first: float, last: float, at_a_time: int = OBJECTS_AT_A_TIME
 ) -> Iterator[ObjectColumns]:
-    """Yield the objects of a closed window [d, TAI] in slices of time, as wide as holds so many objects or fewer.
+    """Yield the objects of a closed window [d, TAI] in slices of time, as `slices_of_time` cuts them."""
+
+    def look(start: float, until: float, limit: int) -> tuple[ObjectColumns, int]:
+        objects = store.objects_in_window(start, until, limit)
+        return objects, len(objects)
+
+    return slices_of_time(look, first, last, at_a_time)
+
+
+def slices_of_time(look: Look, first: float, last: float, at_a_time: int) -> Iterator[ObjectColumns]:
+    """Yield what is found in a closed window [d, TAI] in slices of time, as wide as hold so many objects or fewer.
 
     Notes
     -----
@@ -85,11 +98,11 @@ def objects_by_time(
     while start <= last:
         until = min(start + width, last)
         is_short = width <= SHORTEST_SLICE_D
-        objects = store.objects_in_window(start, until, MAX_OBJECTS if is_short else at_a_time + 1)
-        if len(objects) > at_a_time and not is_short:
+        objects, n_looked_at = look(start, until, MAX_OBJECTS if is_short else at_a_time + 1)
+        if n_looked_at > at_a_time and not is_short:
             width /= 4.0
             continue
         yield objects
         start = float(np.nextafter(until, np.inf))
-        widening = min(0.7 * at_a_time / len(objects), 4.0) if len(objects) else 4.0
+        widening = min(0.7 * at_a_time / n_looked_at, 4.0) if n_looked_at else 4.0
         width = max(width * widening, SHORTEST_SLICE_D)

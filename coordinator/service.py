@@ -310,7 +310,7 @@ class Coordinator:
             pass
 
     def rank(self, cases: Iterable[ScienceCase]) -> Steps:
-        """Rank the targets of some science cases, each in a slice, and publish lists whose content has changed."""
+        """Rank the targets of some science cases, slice by slice, and publish lists whose content has changed."""
         return self._lists.rank(cases)
 
     def _settle(self, pairs: Sequence[Coincidence], stored: StoredPairs, events: dict[str, Event]) -> None:

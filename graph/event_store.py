@@ -35,9 +35,6 @@ from graph.times import format_utc
 KEYS_PER_READ = 5000
 """Objects asked for in one statement; keeps an answer at about 1 MB."""
 
-MAX_YOUNG_OBJECTS = 50_000
-"""Objects that one look at the lists considers at most; bounds its memory to about 20 MB."""
-
 StoredPairs = dict[tuple[str, str], dict[str, Any]]
 """(object_key, event_key) -> properties of the COINCIDES_WITH relationship."""
 
@@ -108,25 +105,34 @@ class EventStore:
         return listed_flares(found[0]["flares"])
 
     def young_objects(
-        self, since_mjd_tai: float, classes: Sequence[str] | None, max_probability: float, min_detections: int
-    ) -> ObjectColumns:
-        """Return objects first detected since a date [d, TAI], newest first, `MAX_YOUNG_OBJECTS` at most.
+        self,
+        from_mjd_tai: float,
+        until_mjd_tai: float,
+        limit: int,
+        *,
+        classes: Sequence[str] | None,
+        max_probability: float,
+        min_detections: int,
+    ) -> tuple[ObjectColumns, int]:
+        """Return the objects first detected in a closed time window [d, TAI] that qualify, and how many were looked at.
 
         Parameters
         ----------
+        limit : objects that are looked at, at most.
         classes : only objects whose newest classification is one of these; None for any class or none.
         max_probability : only objects whose class is not more probable than this.
         min_detections : only objects that were seen so often.
         """
-        rows = self._connection.read(
+        found = self._connection.read(
             "read_young_objects",
-            since_mjd_tai=since_mjd_tai,
+            from_mjd_tai=from_mjd_tai,
+            until_mjd_tai=until_mjd_tai,
+            limit=limit,
             classes=None if classes is None else list(classes),
             max_probability=max_probability,
             min_detections=min_detections,
-            limit=MAX_YOUNG_OBJECTS,
-        )
-        return listed_objects(rows[0]["objects"])
+        )[0]
+        return listed_objects(found["objects"]), found["n_looked_at"]
 
     def newest_midpoint_mjd_tai(self) -> float:
         """Return the time of the newest detection [d, TAI], 0 for an empty graph: the clock of the data."""

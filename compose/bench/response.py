@@ -79,7 +79,7 @@ class ResponsePlan:
     objects: int = 1_000_000
     bursts: int = 30
     """Notices of circles."""
-    maps: int = 6
+    maps: int = 12
     """Notices of each kind of map."""
     seed: int = 1
 
@@ -104,7 +104,7 @@ def bench_response(settings: Settings, plan: ResponsePlan, progress: Progress) -
     rng = np.random.default_rng(plan.seed)
     kinds = [kind for kind in Kind for _ in range(plan.bursts if "circle" in kind else plan.maps)]
     rng.shuffle(kinds)
-    # The first of each kind also warms the services up and is not counted.
+    # The first of each kind warms the services up and is told of apart.
     kinds = [*Kind, *kinds]
     with prepare(settings) as connection:
         ensure_topics(settings.kafka, (TOPIC, GW_TOPIC))
@@ -119,10 +119,15 @@ def bench_response(settings: Settings, plan: ResponsePlan, progress: Progress) -
                 _settle(settings, listen, coordinate)
     answers = _answers(settings, sent_ms)
     of_kind: dict[Kind, list[str]] = defaultdict(list)
-    for kind, event_id in list(zip(kinds, sent_ms, strict=True))[len(Kind) :]:
+    for kind, event_id in zip(kinds, sent_ms, strict=True):
         of_kind[kind].append(event_id)
     return {
-        "latency_s": {kind.value: _figures(answers, event_ids) for kind, event_ids in sorted(of_kind.items())},
+        "latency_s": {kind.value: _figures(answers, event_ids[1:]) for kind, event_ids in sorted(of_kind.items())},
+        "cold_s": {
+            kind.value: round(answers[event_ids[0]].last_s, 3)
+            for kind, event_ids in sorted(of_kind.items())
+            if event_ids[0] in answers
+        },
         "fill_s": round(filled_s, 1),
         "n": {"objects": plan.objects, "bursts": plan.bursts, "maps": plan.maps},
         "cores": os.cpu_count(),

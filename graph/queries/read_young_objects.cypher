@@ -1,14 +1,17 @@
-// Objects first detected since a date, newest first. Parameters: since_mjd_tai, classes (list or null for any),
-// max_probability, min_detections, limit. Result: objects, one list of lists, see read_objects_in_window.
+// Objects first detected in a time window that no event need have told of. Parameters: from_mjd_tai, until_mjd_tai, limit
+// (objects that are looked at), classes (list or null for any), max_probability, min_detections.
+// Result: n_looked_at; objects, those that qualify, one list of lists, see read_objects_in_window.
 // Index: object_first_midpoint.
 MATCH (o:Object)
-WHERE o.first_midpoint_mjd_tai >= $since_mjd_tai
-  AND o.n_detections >= $min_detections
-  AND ($classes IS NULL OR o.top_class IN $classes)
-  AND coalesce(o.class_probability, 0.0) <= $max_probability
-WITH o ORDER BY o.first_midpoint_mjd_tai DESC, o.object_key LIMIT $limit
-RETURN collect([
-  o.survey, o.object_id, o.ra_deg, o.dec_deg, o.first_midpoint_mjd_tai, o.last_limit_mjd_tai, o.latest_mag, o.top_class,
-  o.class_probability, o.n_detections, o.host_distance_mpc, o.host_distance_err_mpc, o.last_limit_mag,
-  o.first_mag
-]) AS objects
+WHERE o.first_midpoint_mjd_tai >= $from_mjd_tai AND o.first_midpoint_mjd_tai <= $until_mjd_tai
+WITH o LIMIT $limit
+RETURN count(*) AS n_looked_at, collect(CASE
+  WHEN o.n_detections >= $min_detections
+    AND ($classes IS NULL OR o.top_class IN $classes)
+    AND coalesce(o.class_probability, 0.0) <= $max_probability
+  THEN [
+    o.survey, o.object_id, o.ra_deg, o.dec_deg, o.first_midpoint_mjd_tai, o.last_limit_mjd_tai, o.latest_mag,
+    o.top_class, o.class_probability, o.n_detections, o.host_distance_mpc, o.host_distance_err_mpc, o.last_limit_mag,
+    o.first_mag
+  ]
+END) AS objects

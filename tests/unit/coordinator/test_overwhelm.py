@@ -148,8 +148,8 @@ class Graph:
         rows = np.array([self.keys.index(key[0]) for key in keys], dtype=np.intp)
         return [stored_coincidence(key, self.pairs[key]) for key in keys], self.objects.take(rows)
 
-    def young_objects(self, *_: object) -> ObjectColumns:
-        return self.objects.take(np.zeros(len(self.objects), dtype=bool))
+    def young_objects(self, *_: object, **__: object) -> tuple[ObjectColumns, int]:
+        return self.objects.take(np.zeros(len(self.objects), dtype=bool)), 0
 
     def current_list(self, case: ScienceCase) -> tuple[int, str, str]:
         current = self.lists.get(case.value)
