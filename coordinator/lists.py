@@ -20,6 +20,7 @@ from coordinator.ranking import (
     rank_targets,
 )
 from coordinator.search import slices_of_time
+from coordinator.standings import Standings
 from graph.event_store import EventStore
 from graph.model import ScienceCase, Target
 from graph.sender import Sender
@@ -46,10 +47,16 @@ class ListKeeper:
         self._settings = settings
         self._clock = clock
         self._looked_at_s = clock()
+        self._standings = Standings(store, settings.list_length)
         self.is_stale = True
         """Whether something has changed since all lists were looked at."""
         self.published = 0
         """Lists published so far."""
+
+    def note_pairs(self, event_keys: Iterable[str]) -> None:
+        """Note that pairs of some events change, or are not known yet."""
+        self._standings.note(event_keys)
+        self.is_stale = True
 
     def is_due(self) -> bool:
         """Return whether it is time to look at all lists; once told, not again for `list_interval_s`."""
@@ -64,6 +71,7 @@ class ListKeeper:
         if len(chosen) == len(ScienceCase):
             # Set before they are read: what changes meanwhile is looked at the next time.
             self.is_stale, self._looked_at_s = False, self._clock()
+        yield from self._standings.refresh()
         now_mjd_tai = self._store.newest_midpoint_mjd_tai()
         for case in chosen:
             if case in EVENT_CASES:
@@ -90,9 +98,8 @@ class ListKeeper:
 
     def _of_events(self, case: ScienceCase, now_mjd_tai: float) -> tuple[Target, ...]:
         """Return the targets of a case of events."""
-        limit = self._settings.list_length
-        pairs, objects = self._store.open_coincidences(case, limit)
-        return rank_targets(case, objects, pairs, now_mjd_tai=now_mjd_tai, limit=limit)
+        pairs, objects = self._store.open_coincidences(case, self._standings.best(case))
+        return rank_targets(case, objects, pairs, now_mjd_tai=now_mjd_tai, limit=self._settings.list_length)
 
     def _of_young_objects(self, case: ScienceCase, now_mjd_tai: float) -> Generator[None, None, tuple[Target, ...]]:
         """Return the targets of a case of objects alone; they are read and ranked in slices of time, oldest first."""

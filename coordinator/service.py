@@ -99,6 +99,7 @@ class Coordinator:
         """Read the open events and their pairs from the graph; to be called once, before the first message."""
         self._joint_events.load()
         for event_keys in batched(self._store.event_keys(), EVENTS_AT_A_TIME):
+            self._lists.note_pairs(event_keys)
             told = [(event_from_notices(notices), notices) for notices in self._store.notices_of(event_keys).values()]
             # A notice may have been stored and its event not yet formed: objects may match it all the same.
             self._store.write_events([(event, science_case_of(event), _located(notices)) for event, notices in told])
@@ -330,9 +331,10 @@ class Coordinator:
         digests = {_key(pair): str(pair_properties(pair)["digest"]) for pair in pairs}
         known = [pair for pair in pairs if pair.state is CoincidenceState.OPEN or _key(pair) in stored]
         changed = [pair for pair in known if stored.get(_key(pair), {}).get("digest") != digests[_key(pair)]]
+        if changed:
+            self._lists.note_pairs({pair.event_key for pair in changed})
         self._store.write_coincidences(changed)
         associations = self._associations.settle(known, self._open, self._background)
-        self._lists.is_stale |= bool(changed)
         self._report.pairs_written += len(changed)
         due = {
             _key(pair): (pair, digests[_key(pair)])

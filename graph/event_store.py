@@ -210,14 +210,23 @@ class EventStore:
         rows = self._connection.read("read_classifiers_of_objects", object_keys=list(object_keys))
         return {row["object_key"]: tuple(sorted(map(tuple, row["classifiers"]))) for row in rows}
 
-    def open_coincidences(self, case: ScienceCase, limit: int) -> tuple[list[Coincidence], ObjectColumns]:
-        """Return the open coincidences with events of a case, and their objects row by row.
+    def strongest_pairs(
+        self, event_keys: Sequence[str], limit: int
+    ) -> dict[str, tuple[ScienceCase, tuple[tuple[str, float], ...]]]:
+        """Return the case of each of some events and its strongest open pairs; events without any are left out.
 
         Parameters
         ----------
-        limit : objects, those with the largest log Bayes factor with any of the events.
+        limit : pairs of each event, as (object_key, log Bayes factor), the strongest first.
         """
-        rows = self._connection.read("read_open_coincidences", case=case.value, limit=limit)
+        rows = self._connection.read("read_strongest_pairs", event_keys=list(event_keys), limit=limit)
+        return {row["event_key"]: (ScienceCase(row["case"]), tuple(map(tuple, row["pairs"]))) for row in rows}
+
+    def open_coincidences(
+        self, case: ScienceCase, object_keys: Sequence[str]
+    ) -> tuple[list[Coincidence], ObjectColumns]:
+        """Return the open coincidences of some objects with events of a case, and their objects row by row."""
+        rows = self._connection.read("read_open_coincidences", case=case.value, object_keys=list(object_keys))
         return [
             stored_coincidence((row["object_key"], row["event_key"]), row["properties"]) for row in rows
         ], object_columns([row["object"] for row in rows])

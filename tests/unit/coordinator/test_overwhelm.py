@@ -143,8 +143,14 @@ class Graph:
     def newest_midpoint_mjd_tai(self) -> float:
         return float(self.objects.first_midpoint_mjd_tai.max())
 
-    def open_coincidences(self, case: ScienceCase, _limit: int) -> tuple[list[Any], ObjectColumns]:
-        keys = sorted(k for k, r in self.pairs.items() if r["state"] == "open" and self.cases[k[1]] == case.value)
+    def strongest_pairs(self, event_keys: Sequence[str], limit: int) -> dict[str, tuple[ScienceCase, Any]]:
+        self._touch()
+        found = {key: sorted(self.evidence_of(key), key=lambda one: (-one[1], one[0]))[:limit] for key in event_keys}
+        return {key: (ScienceCase(self.cases[key]), tuple(pairs)) for key, pairs in found.items() if pairs}
+
+    def open_coincidences(self, case: ScienceCase, object_keys: Sequence[str]) -> tuple[list[Any], ObjectColumns]:
+        chosen = [key for key in self.pairs if key[0] in object_keys and self.cases[key[1]] == case.value]
+        keys = sorted(key for key in chosen if self.pairs[key]["state"] == "open")
         rows = np.array([self.keys.index(key[0]) for key in keys], dtype=np.intp)
         return [stored_coincidence(key, self.pairs[key]) for key in keys], self.objects.take(rows)
 
