@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from graph.objects import ObjectColumns
     from graph.regions import Region
 
-    Look = Callable[[float, float, int], tuple[ObjectColumns, int]]
-    """(from [d, TAI], until [d, TAI], most that are looked at) -> what was found, how many were looked at."""
+    Look = Callable[[float, float, int], tuple[ObjectColumns, int, float]]
+    """(from [d, TAI], until [d, TAI], limit) -> what was found among the oldest so many objects, how many were looked
+    at, and the time of the last one [d, TAI]."""
 
 RANGES_AT_A_TIME: Final = 32
 """HEALPix ranges of one slice: so few enclose a circle with a fifth more area than it has, in one look-up of 5 ms."""
@@ -36,15 +37,12 @@ MAX_OBJECTS: Final = 5_000_000
 SMALL_SKY_DEG2: Final = 500.0
 """Regions larger than this are searched by time alone: the pixel index would return a good part of the sky [deg2]."""
 
-SHORTEST_SLICE_D: Final = 1e-6
-"""Time [d] that is not cut any further: a tenth of a second, less than two exposures are apart."""
-
 
 class ObjectStore(Protocol):
     """What the graph is asked for; `graph.event_store.EventStore` is one."""
 
     def objects_in_window(self, from_mjd_tai: float, until_mjd_tai: float, limit: int) -> ObjectColumns:
-        """Return objects first detected in a closed time window [d, TAI], ``limit`` at most."""
+        """Return objects first detected in a closed time window [d, TAI], the oldest ``limit`` at most."""
 
     def objects_in_ranges(
         self, from_mjd_tai: float, until_mjd_tai: float, ranges: Sequence[tuple[int, int]]
@@ -79,30 +77,28 @@ def objects_by_time(
 ) -> Iterator[ObjectColumns]:
     """Yield the objects of a closed window [d, TAI] in slices of time, as `slices_of_time` cuts them."""
 
-    def look(start: float, until: float, limit: int) -> tuple[ObjectColumns, int]:
+    def look(start: float, until: float, limit: int) -> tuple[ObjectColumns, int, float]:
         objects = store.objects_in_window(start, until, limit)
-        return objects, len(objects)
+        return objects, len(objects), float(objects.first_midpoint_mjd_tai.max(initial=start))
 
     return slices_of_time(look, first, last, at_a_time)
 
 
 def slices_of_time(look: Look, first: float, last: float, at_a_time: int) -> Iterator[ObjectColumns]:
-    """Yield what is found in a closed window [d, TAI] in slices of time, as wide as hold so many objects or fewer.
+    """Yield what is found in a closed window [d, TAI], oldest first, in slices for which so many objects are looked at.
 
-    Notes
-    -----
-    The width of a slice follows the density of the one before; one that holds too many is cut to a quarter and read
-    again. What was seen in less than `SHORTEST_SLICE_D` is one exposure and comes as one slice, whatever it holds.
+    What was first seen at one moment is in one slice: a moment with more objects than that comes as a slice of its own.
     """
-    start, width = first, last - first
+    start = first
     while start <= last:
-        until = min(start + width, last)
-        is_short = width <= SHORTEST_SLICE_D
-        objects, n_looked_at = look(start, until, MAX_OBJECTS if is_short else at_a_time + 1)
-        if n_looked_at > at_a_time and not is_short:
-            width /= 4.0
-            continue
-        yield objects
-        start = float(np.nextafter(until, np.inf))
-        widening = min(0.7 * at_a_time / n_looked_at, 4.0) if n_looked_at else 4.0
-        width = max(width * widening, SHORTEST_SLICE_D)
+        objects, n_looked_at, until = look(start, last, at_a_time + 1)
+        if n_looked_at <= at_a_time:
+            yield objects
+            return
+        if until > start:
+            # There may be more of the last moment.
+            yield objects.take(objects.first_midpoint_mjd_tai < until)
+            start = until
+        else:
+            yield look(start, start, MAX_OBJECTS)[0]
+            start = float(np.nextafter(start, np.inf))

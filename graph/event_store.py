@@ -113,8 +113,8 @@ class EventStore:
         classes: Sequence[str] | None,
         max_probability: float,
         min_detections: int,
-    ) -> tuple[ObjectColumns, int]:
-        """Return the objects first detected in a closed time window [d, TAI] that qualify, and how many were looked at.
+    ) -> tuple[ObjectColumns, int, float]:
+        """Return objects first detected in a closed time window [d, TAI] that qualify, oldest first.
 
         Parameters
         ----------
@@ -122,6 +122,10 @@ class EventStore:
         classes : only objects whose newest classification is one of these; None for any class or none.
         max_probability : only objects whose class is not more probable than this.
         min_detections : only objects that were seen so often.
+
+        Returns
+        -------
+        Those that qualify; how many were looked at; the first detection of the youngest of these [d, TAI].
         """
         found = self._connection.read(
             "read_young_objects",
@@ -132,7 +136,12 @@ class EventStore:
             max_probability=max_probability,
             min_detections=min_detections,
         )[0]
-        return listed_objects(found["objects"]), found["n_looked_at"]
+        last_mjd_tai = found["last_mjd_tai"]
+        return (
+            listed_objects(found["objects"]),
+            found["n_looked_at"],
+            from_mjd_tai if last_mjd_tai is None else last_mjd_tai,
+        )
 
     def newest_midpoint_mjd_tai(self) -> float:
         """Return the time of the newest detection [d, TAI], 0 for an empty graph: the clock of the data."""

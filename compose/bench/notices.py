@@ -10,7 +10,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Final
@@ -70,6 +70,8 @@ class StormPlan:
     """Fresh bursts in its midst; each is retracted half of the storm later."""
     warm_ups: int = 20
     """Bursts before the storm that are not counted: a Neo4j that has just started takes ten times as long."""
+    warm_up_s: float = 15.0
+    """Length of a storm before the storm, without bursts, for the same reason [s]."""
     objects: int = STORM_OBJECTS
     seed: int = 1
 
@@ -108,6 +110,8 @@ def bench_notices(settings: Settings, plan: StormPlan, progress: Progress) -> di
             for number in range(plan.bursts, plan.bursts + plan.warm_ups):
                 _send_burst(producer, sent, number, places[number], "initial")
             wait_until(lambda: bool(_joint_events(settings)), WARM_UP_S, "handle a first burst", listen, coordinate)
+            warm_up = replace(plan, duration_s=plan.warm_up_s, bursts=0)
+            _storm(producer, warm_up, places, repeated, sent=sent, progress=progress)
             wait_until(
                 lambda: not any(is_behind(settings, *one) for one in groups),
                 WARM_UP_S,

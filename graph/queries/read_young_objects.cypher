@@ -1,11 +1,12 @@
-// Objects first detected in a time window that no event need have told of. Parameters: from_mjd_tai, until_mjd_tai, limit
-// (objects that are looked at), classes (list or null for any), max_probability, min_detections.
-// Result: n_looked_at; objects, those that qualify, one list of lists, see read_objects_in_window.
+// Objects first detected in a time window that a list without events may name. Parameters: from_mjd_tai, until_mjd_tai,
+// limit (objects that are looked at, the oldest), classes (list or null for any), max_probability, min_detections.
+// Result: n_looked_at; last_mjd_tai, first detection of the youngest of them, null for none; objects, those that
+// qualify, one list of lists, see read_objects_in_window.
 // Index: object_first_midpoint.
 MATCH (o:Object)
 WHERE o.first_midpoint_mjd_tai >= $from_mjd_tai AND o.first_midpoint_mjd_tai <= $until_mjd_tai
-WITH o LIMIT $limit
-RETURN count(*) AS n_looked_at, collect(CASE
+WITH o ORDER BY o.first_midpoint_mjd_tai LIMIT $limit
+RETURN count(*) AS n_looked_at, max(o.first_midpoint_mjd_tai) AS last_mjd_tai, collect(CASE
   WHEN o.n_detections >= $min_detections
     AND ($classes IS NULL OR o.top_class IN $classes)
     AND coalesce(o.class_probability, 0.0) <= $max_probability

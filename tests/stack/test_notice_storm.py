@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(500)]
 
 
 def test_a_storm_loses_nothing_and_does_not_hold_up_a_burst(installation: Installation) -> None:
-    plan = StormPlan(rate_per_s=1000.0, duration_s=20.0, bursts=5, warm_ups=1, objects=500)
+    plan = StormPlan(rate_per_s=1000.0, duration_s=20.0, bursts=5, warm_ups=1, warm_up_s=0.0, objects=500)
     figures = bench_notices(installation.settings, plan, lambda *_: None)
     assert figures["lost"] == figures["untold"] == 0
     assert figures["bursts_before_the_end"] == plan.bursts

@@ -70,3 +70,10 @@ def test_relationship_with_known_ends_is_looked_up(driver: Driver, name: str) ->
     steps = plan_of(driver, name)
     assert "Expand(Into)" in steps
     assert not {"Expand(All)", "NodeHashJoin"} & set(steps)
+
+
+@pytest.mark.parametrize("name", ["read_objects_in_window", "read_young_objects"])
+def test_the_oldest_come_in_the_order_of_the_index(driver: Driver, name: str) -> None:
+    steps = plan_of(driver, name)
+    assert "NodeIndexSeekByRange" in steps
+    assert not [step for step in steps if "Sort" in step or "Top" in step]

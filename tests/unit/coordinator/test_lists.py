@@ -38,14 +38,15 @@ class Sky:
         classes: Sequence[str] | None,
         max_probability: float,
         min_detections: int,
-    ) -> tuple[ObjectColumns, int]:
+    ) -> tuple[ObjectColumns, int, float]:
         times, found = self.objects.first_midpoint_mjd_tai, self.objects
-        looked_at = np.flatnonzero((times >= first) & (times <= last))[:limit]
+        inside = np.flatnonzero((times >= first) & (times <= last))
+        looked_at = inside[np.argsort(times[inside])][:limit]
         good = (found.n_detections >= min_detections) & ~(found.class_probability > max_probability)
         if classes is not None:
             good &= np.isin(found.top_class.astype(str), list(classes))
         self.most = max(self.most, int(good[looked_at].sum()))
-        return found.take(looked_at[good[looked_at]]), len(looked_at)
+        return found.take(looked_at[good[looked_at]]), len(looked_at), times[looked_at].max(initial=first)
 
     def current_list(self, _case: ScienceCase) -> tuple[int, str, str]:
         return 0, "", ""
