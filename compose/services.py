@@ -223,6 +223,7 @@ def _coordinate(
         coordinator.use_background(nightly.current())
         coordinator.load_events()
         # What is loaded by now stays: to walk through it again and again would cost an answer 0.2 s each time.
+        gc.collect()
         gc.freeze()
         association = AssociationQueue(connection, _inbox(settings, ASSOCIATION_GROUP, OBJECTS))
 
