@@ -57,7 +57,6 @@ FEWEST_NIGHTS = 3
 CHECKED_EVERY_S = 600.0
 """Least time between two looks for a finished night [s]; a night is a day long and a look costs an index look-up."""
 
-
 PATIENCE_S = 3600.0
 """Longest time for which a night waits while there is other work [s]: to count it takes seconds."""
 

@@ -76,7 +76,7 @@ def rank_targets(
         scored = _supernovae(objects, now_mjd_tai)
     else:
         scored = _unknown(objects, now_mjd_tai)
-    scored.sort(key=lambda entry: (-_score(entry[1]), *_key_text(objects, entry[0])))
+    scored.sort(key=lambda entry: _place(_score(entry[1]), *objects.key(entry[0])))
     return tuple(
         _target(objects, row, terms, rank, pair) for rank, (row, terms, pair) in enumerate(scored[:limit], start=1)
     )
@@ -86,7 +86,7 @@ def best_targets(parts: Iterable[Sequence[Target]], limit: int) -> tuple[Target,
     """Return the best of the targets that `rank_targets` made of some parts of the objects, ranked among each other."""
     every = sorted(
         (target for part in parts for target in part),
-        key=lambda target: (-target.score, target.survey.value, target.object_id),
+        key=lambda target: _place(target.score, target.survey, target.object_id),
     )
     return tuple(replace(target, rank=rank) for rank, target in enumerate(every[:limit], start=1))
 
@@ -190,8 +190,9 @@ def _score(terms: Sequence[Term]) -> float:
     return sum(term.value for term in terms)
 
 
-def _key_text(objects: ObjectColumns, row: int) -> tuple[str, str]:
-    return str(objects.survey[row]), str(objects.object_id[row])
+def _place(score: float, survey: Survey, object_id: str) -> tuple[float, str, str]:
+    """Return a sort key under which the best comes first; survey and object break ties."""
+    return -score, survey.value, object_id
 
 
 def _target(objects: ObjectColumns, row: int, terms: tuple[Term, ...], rank: int, pair: Coincidence | None) -> Target:

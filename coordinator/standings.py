@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from coordinator.priority import Steps
+    from graph.event_store import StrongestPairs
     from graph.model import ScienceCase
 
 EVENTS_AT_A_TIME: Final = 10
 """Events read in one slice: 50 ms for one with 28,000 pairs, and hardly any has as many."""
-
-StrongestPairs = tuple[tuple[str, float], ...]
-"""(object_key, log Bayes factor) of open pairs, the strongest first."""
 
 
 class PairStore(Protocol):

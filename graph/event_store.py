@@ -38,6 +38,9 @@ KEYS_PER_READ = 5000
 StoredPairs = dict[tuple[str, str], dict[str, Any]]
 """(object_key, event_key) -> properties of the COINCIDES_WITH relationship."""
 
+StrongestPairs = tuple[tuple[str, float], ...]
+"""(object_key, log Bayes factor) of open coincidences with one event, the strongest first."""
+
 
 class EventStore:
     """Reads and writes everything about events; every write may be repeated without changing the outcome."""
@@ -80,7 +83,7 @@ class EventStore:
         return object_columns(rows)
 
     def objects_in_window(self, from_mjd_tai: float, until_mjd_tai: float, limit: int) -> ObjectColumns:
-        """Return objects first detected in a time window [d, TAI], ``limit`` at most."""
+        """Return objects first detected in a closed time window [d, TAI], the oldest ``limit`` at most."""
         window = {"from_mjd_tai": from_mjd_tai, "until_mjd_tai": until_mjd_tai}
         return listed_objects(self._connection.read("read_objects_in_window", limit=limit, **window)[0]["objects"])
 
@@ -125,7 +128,8 @@ class EventStore:
 
         Returns
         -------
-        Those that qualify; how many were looked at; the first detection of the youngest of these [d, TAI].
+        Those that qualify; how many were looked at; the first detection of the youngest of these [d, TAI], or the begin
+        of the window.
         """
         found = self._connection.read(
             "read_young_objects",
@@ -136,12 +140,7 @@ class EventStore:
             max_probability=max_probability,
             min_detections=min_detections,
         )[0]
-        last_mjd_tai = found["last_mjd_tai"]
-        return (
-            listed_objects(found["objects"]),
-            found["n_looked_at"],
-            from_mjd_tai if last_mjd_tai is None else last_mjd_tai,
-        )
+        return listed_objects(found["objects"]), found["n_looked_at"], found["last_mjd_tai"]
 
     def newest_midpoint_mjd_tai(self) -> float:
         """Return the time of the newest detection [d, TAI], 0 for an empty graph: the clock of the data."""
@@ -219,14 +218,12 @@ class EventStore:
         rows = self._connection.read("read_classifiers_of_objects", object_keys=list(object_keys))
         return {row["object_key"]: tuple(sorted(map(tuple, row["classifiers"]))) for row in rows}
 
-    def strongest_pairs(
-        self, event_keys: Sequence[str], limit: int
-    ) -> dict[str, tuple[ScienceCase, tuple[tuple[str, float], ...]]]:
+    def strongest_pairs(self, event_keys: Sequence[str], limit: int) -> dict[str, tuple[ScienceCase, StrongestPairs]]:
         """Return the case of each of some events and its strongest open pairs; events without any are left out.
 
         Parameters
         ----------
-        limit : pairs of each event, as (object_key, log Bayes factor), the strongest first.
+        limit : pairs of each event.
         """
         rows = self._connection.read("read_strongest_pairs", event_keys=list(event_keys), limit=limit)
         return {row["event_key"]: (ScienceCase(row["case"]), tuple(map(tuple, row["pairs"]))) for row in rows}

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.standings import EVENTS_AT_A_TIME, Standings
+from graph.event_store import StrongestPairs
 from graph.model import ScienceCase
 
 LIMIT = 3
@@ -21,9 +22,7 @@ class Pairs:
         self.open: dict[str, dict[str, float]] = {}
         self.asked: list[list[str]] = []
 
-    def strongest_pairs(
-        self, event_keys: Sequence[str], limit: int
-    ) -> dict[str, tuple[ScienceCase, tuple[tuple[str, float], ...]]]:
+    def strongest_pairs(self, event_keys: Sequence[str], limit: int) -> dict[str, tuple[ScienceCase, StrongestPairs]]:
         self.asked.append(list(event_keys))
         known = {key: sorted(self.open.get(key, {}).items(), key=lambda one: (-one[1], one[0])) for key in event_keys}
         return {key: (case_of(key), tuple(pairs[:limit])) for key, pairs in known.items() if pairs}
